@@ -1,0 +1,327 @@
+//! Codes: the published alternating scaling with uniform marginals (Caron et al. 2020, eq. 3 to 5;
+//! `main_swav.py`, `distributed_sinkhorn`).
+//!
+//! With M = exp(S/ε), S the scores of all ranks and of the queue, one round is
+//!
+//! ```text
+//! u_k ← 1 / (K Σ_b M_bk v_b)        prototypes first
+//! v_b ← 1 / (B Σ_k M_bk u_k)        samples last
+//! ```
+//!
+//! starting from v = 1, and after a fixed number of rounds Q_bk = B u_k M_bk v_b. Samples come last, so
+//! each row of Q sums to 1, and the prototypes' shares of mass are equal only nearly. The divisors B
+//! and K cancel, so they do not appear below.
+//!
+//! Two things would surprise. Subtracting each *sample's* largest score before the exponential, as one
+//! does in a softmax, starts the iteration from another v and changes the codes after three rounds; a
+//! constant for the whole matrix, or one per prototype, changes nothing, and those are what is used
+//! here. And rows are read once a round: the same pass that finds v_b adds row b to the sums that
+//! give the next u.
+//!
+//! Two texts of the same iteration, chosen by the range of the scores over *all* ranks, so that all
+//! ranks choose the same one:
+//!
+//! - *kernel*, when (max S − min S)/ε is at most 60 (f32) or 600 (f64): M is made once, relative to
+//!   the largest score, and kept. Every sum is then a normal number: u stays within e^±range because
+//!   sums over one column and another differ by no more than that.
+//! - *log*, for any wider range: potentials in units of a score, g_k and f_b, each a log-sum-exp around
+//!   its own maximum, which cannot overflow and cannot vanish.
+
+use alloc::vec::Vec;
+
+use ndarray::{Array2, ArrayRef2};
+
+use crate::chunks::{ROWS, combine, *};
+use crate::error::Error;
+use crate::real::Real;
+use crate::reduce::{Local, Reduce};
+use crate::rows::{array, contiguous};
+
+mod kernels;
+
+/// What the codes depend on besides the scores.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Sinkhorn {
+    /// Entropic regularisation ε, in units of a score: 0.05 in the paper, 0.03 for small batches.
+    /// Above 0, finite, and large enough that 1/ε is finite.
+    pub epsilon: f64,
+    /// Rounds, at least 1: 3 in the paper. More balance the prototypes better.
+    pub iterations: u32,
+}
+
+impl Default for Sinkhorn {
+    /// The published values: ε = 0.05, 3 rounds.
+    fn default() -> Self {
+        Sinkhorn { epsilon: 0.05, iterations: 3 }
+    }
+}
+
+impl Sinkhorn {
+    fn check<T: Real>(&self) -> Result<(), Error> {
+        Error::positive("epsilon", self.epsilon)?;
+        if !T::from_f64(1.0 / self.epsilon).is_finite() {
+            let requirement = "so large that its inverse is finite in the scores' type";
+            return Err(Error::Parameter { name: "epsilon", value: self.epsilon, requirement });
+        }
+        if self.iterations == 0 {
+            let requirement = "at least 1";
+            return Err(Error::Parameter { name: "iterations", value: 0.0, requirement });
+        }
+        Ok(())
+    }
+}
+
+/// Memory of [`codes_into`], kept between calls so that a training step allocates nothing.
+#[derive(Clone, Debug, Default)]
+pub struct Workspace<T> {
+    /// M, (rows, K); only in the kernel domain.
+    kernel: Vec<T>,
+    /// Potential f of each row; only in the log domain.
+    samples: Vec<T>,
+    /// u of each prototype, or its potential g.
+    prototypes: Vec<T>,
+    /// Largest s − f of each prototype; only in the log domain.
+    tops: Vec<T>,
+    /// Sums or maxima over the rows of one piece, (pieces, K).
+    partial: Vec<T>,
+    /// The same over all pieces and ranks.
+    total: Vec<f64>,
+}
+
+impl<T: Real> Workspace<T> {
+    /// An empty one; the first call of [`codes_into`] sizes it.
+    pub fn new() -> Self {
+        Workspace {
+            kernel: Vec::new(),
+            samples: Vec::new(),
+            prototypes: Vec::new(),
+            tops: Vec::new(),
+            partial: Vec::new(),
+            total: Vec::new(),
+        }
+    }
+
+    /// One that no call with as many `rows` and `prototypes`, or fewer, will enlarge.
+    pub fn for_shape(rows: usize, prototypes: usize) -> Self {
+        let mut workspace = Workspace::new();
+        workspace.resize(rows, prototypes);
+        workspace.kernel.resize(rows * prototypes, T::ZERO);
+        workspace.samples.resize(rows, T::ZERO);
+        workspace
+    }
+
+    fn resize(&mut self, rows: usize, prototypes: usize) {
+        self.prototypes.resize(prototypes, T::ZERO);
+        self.tops.resize(prototypes, T::ZERO);
+        self.partial.resize(rows.div_ceil(ROWS) * prototypes.max(3), T::ZERO);
+        self.total.resize(prototypes.max(3), 0.0);
+    }
+}
+
+/// Codes of a batch (Caron et al. 2020, eq. 5), on one rank and without a queue.
+///
+/// ```text
+/// Q = B · diag(v) exp(S/ε) diag(u),   u, v by `iterations` rounds, prototypes first
+/// ```
+///
+/// The paper writes its transpose: its Q is K × B, this one B × K.
+///
+/// # Shapes
+///
+/// `scores` and the result (B, K).
+///
+/// # Errors
+///
+/// [`Error::Parameter`] for ε not above 0 or no rounds, [`Error::NonFinite`] for a score that is NaN
+/// or infinite.
+///
+/// Every finite matrix of scores gives finite codes whose rows sum to 1 within K machine epsilons.
+///
+/// # Examples
+///
+/// ```
+/// use ndarray::array;
+/// use swav_core::{codes, Sinkhorn};
+///
+/// // Two samples that both prefer prototype 0, one more than the other: each gets its own.
+/// let q = codes(&array![[1.0_f64, 0.0], [0.5, 0.0]], Sinkhorn { epsilon: 0.05, iterations: 50 })?;
+/// assert!(q[[0, 0]] > 0.98 && q[[1, 1]] > 0.98);
+/// # Ok::<(), swav_core::Error>(())
+/// ```
+pub fn codes<T: Real>(scores: &ArrayRef2<T>, sinkhorn: Sinkhorn) -> Result<Array2<T>, Error> {
+    let (rows, prototypes) = scores.dim();
+    let mut out = alloc::vec![T::ZERO; rows * prototypes];
+    let (scores, mut workspace) = (contiguous(scores), Workspace::new());
+    codes_into(&scores, prototypes, rows, sinkhorn, &Local, &mut workspace, &mut out)?;
+    Ok(array((rows, prototypes), out))
+}
+
+/// Codes of the last `keep` rows of `scores`, balanced over all its rows and those of all ranks.
+///
+/// Rows in front of the kept ones are the queue's: they take part and get no codes. `reduce` carries
+/// the three kinds of numbers that cross ranks: the range of the scores, the prototypes' sums, and in
+/// the log domain their maxima. A rank may have no rows.
+///
+/// # Shapes
+///
+/// `scores` (rows, `prototypes`), `out` (`keep`, `prototypes`), both row after row.
+///
+/// # Errors
+///
+/// As [`codes`], and [`Error::Shape`] when `scores` are not whole rows, are fewer than `keep`, or
+/// `out` has another size. A non-finite score on any rank is an error on every rank. The other errors
+/// are found before the first reduction, so they must be the same on all ranks.
+///
+/// # Determinism
+///
+/// The result depends on the instruction set and on how rows are spread over ranks, in the last digits;
+/// not on the number of threads.
+pub fn codes_into<T: Real>(
+    scores: &[T],
+    prototypes: usize,
+    keep: usize,
+    sinkhorn: Sinkhorn,
+    reduce: &dyn Reduce,
+    workspace: &mut Workspace<T>,
+    out: &mut [T],
+) -> Result<(), Error> {
+    sinkhorn.check::<T>()?;
+    if prototypes == 0 && scores.is_empty() && out.is_empty() {
+        return Ok(());
+    }
+    let rows = scores.len().checked_div(prototypes).unwrap_or(0);
+    if rows * prototypes != scores.len() || rows < keep {
+        let (expected, found) = ([rows.max(keep), prototypes], [scores.len(), 1]);
+        return Err(Error::Shape { what: "scores", expected, found });
+    }
+    if out.len() != keep * prototypes {
+        let (expected, found) = ([keep, prototypes], [out.len(), 1]);
+        return Err(Error::Shape { what: "codes", expected, found });
+    }
+    workspace.resize(rows, prototypes);
+    let (top, range) = range(scores, prototypes, reduce, workspace)?;
+    let kept = (rows - keep) * prototypes;
+    if range / sinkhorn.epsilon <= kernels::range_limit::<T>() {
+        in_kernel_domain(scores, prototypes, top, sinkhorn, reduce, workspace);
+        let (kernel, u) = (&workspace.kernel[kept..scores.len()], &workspace.prototypes);
+        (kernel.par_chunks(ROWS * prototypes).zip(out.par_chunks_mut(ROWS * prototypes)))
+            .for_each(|(m, q)| kernels::finish(m, u, q));
+    } else {
+        in_log_domain(scores, prototypes, sinkhorn, reduce, workspace);
+        let (g, factor) = (&workspace.prototypes, T::from_f64(1.0 / sinkhorn.epsilon));
+        (scores[kept..].par_chunks(ROWS * prototypes).zip(out.par_chunks_mut(ROWS * prototypes)))
+            .for_each(|(s, q)| kernels::finish_log(s, g, factor, q));
+    }
+    Ok(())
+}
+
+/// Largest score over ranks, and largest minus smallest.
+fn range<T: Real>(
+    scores: &[T],
+    prototypes: usize,
+    reduce: &dyn Reduce,
+    workspace: &mut Workspace<T>,
+) -> Result<(T, f64), Error> {
+    let stride = prototypes.max(3);
+    (scores.par_chunks(ROWS * prototypes).zip(workspace.partial.par_chunks_mut(stride)))
+        .for_each(|(s, found)| found[..3].copy_from_slice(&kernels::range(s)));
+    let mut found = [f64::NEG_INFINITY, f64::NEG_INFINITY, 0.0];
+    for piece in workspace.partial.chunks(stride) {
+        if piece[2] == T::ZERO {
+            found[0] = found[0].max(piece[0].to_f64());
+            found[1] = found[1].max(-piece[1].to_f64());
+        } else {
+            found[2] = 1.0;
+        }
+    }
+    let here = found[2] != 0.0;
+    reduce.max(&mut found);
+    let range = found[0] + found[1];
+    if found[2] != 0.0 || !T::from_f64(range.max(0.0)).is_finite() {
+        let bad = |row: &[T]| row.iter().any(|s| !s.is_finite());
+        let row = if here { scores.chunks(prototypes).position(bad) } else { None };
+        return Err(Error::NonFinite { what: "scores", row });
+    }
+    Ok((T::from_f64(found[0]), range))
+}
+
+fn in_kernel_domain<T: Real>(
+    scores: &[T],
+    prototypes: usize,
+    top: T,
+    sinkhorn: Sinkhorn,
+    reduce: &dyn Reduce,
+    workspace: &mut Workspace<T>,
+) {
+    let Workspace { kernel, prototypes: u, partial, total, .. } = workspace;
+    if kernel.len() < scores.len() {
+        kernel.resize(scores.len(), T::ZERO);
+    }
+    let (kernel, total) = (&mut kernel[..scores.len()], &mut total[..prototypes]);
+    let size = ROWS * prototypes;
+    let partial = &mut partial[..scores.len().div_ceil(size) * prototypes];
+    let factor = T::from_f64(1.0 / sinkhorn.epsilon);
+    (scores.par_chunks(size).zip(kernel.par_chunks_mut(size)))
+        .zip(partial.par_chunks_mut(prototypes))
+        .for_each(|((s, m), sums)| kernels::start(s, top, factor, m, sums));
+    for round in 1.. {
+        combine(partial, prototypes, total, 0.0, |a, b| a + b);
+        reduce.sum(total);
+        // u relative to its largest: only ratios matter.
+        let least = total.iter().copied().fold(f64::INFINITY, f64::min);
+        for (u, &mass) in u.iter_mut().zip(total.iter()) {
+            *u = T::from_f64(least / mass);
+        }
+        if round == sinkhorn.iterations {
+            return;
+        }
+        let u: &[T] = u;
+        (kernel.par_chunks(size).zip(partial.par_chunks_mut(prototypes)))
+            .for_each(|(m, sums)| kernels::balance(m, u, sums));
+    }
+}
+
+fn in_log_domain<T: Real>(
+    scores: &[T],
+    prototypes: usize,
+    sinkhorn: Sinkhorn,
+    reduce: &dyn Reduce,
+    workspace: &mut Workspace<T>,
+) {
+    let Workspace { samples: f, prototypes: g, tops, partial, total, .. } = workspace;
+    let size = ROWS * prototypes;
+    f.clear();
+    f.resize(scores.len() / prototypes, T::ZERO);
+    let total = &mut total[..prototypes];
+    let partial = &mut partial[..scores.len().div_ceil(size) * prototypes];
+    let factor = T::from_f64(1.0 / sinkhorn.epsilon);
+    for round in 1.. {
+        // f = 0 in the first round: no sample is shifted.
+        (scores.par_chunks(size).zip(f.par_chunks(ROWS)))
+            .zip(partial.par_chunks_mut(prototypes))
+            .for_each(|((s, f), tops)| kernels::tops(s, f, tops));
+        combine(partial, prototypes, total, f64::NEG_INFINITY, f64::max);
+        reduce.max(total);
+        for (top, &t) in tops.iter_mut().zip(total.iter()) {
+            *top = T::from_f64(t);
+        }
+        let tops: &[T] = tops;
+        (scores.par_chunks(size).zip(f.par_chunks(ROWS)))
+            .zip(partial.par_chunks_mut(prototypes))
+            .for_each(|((s, f), sums)| kernels::sums_log(s, f, tops, factor, sums));
+        combine(partial, prototypes, total, 0.0, |a, b| a + b);
+        reduce.sum(total);
+        for ((g, &top), &mass) in g.iter_mut().zip(tops).zip(total.iter()) {
+            *g = T::from_f64(top.to_f64() + sinkhorn.epsilon * Real::ln(mass));
+        }
+        if round == sinkhorn.iterations {
+            return;
+        }
+        let g: &[T] = g;
+        (scores.par_chunks(size).zip(f.par_chunks_mut(ROWS)))
+            .for_each(|(s, f)| kernels::samples_log(s, g, sinkhorn.epsilon, f));
+    }
+}
+
+#[cfg(test)]
+mod tests;
