@@ -1,0 +1,39 @@
+//! swav: train SwAV on the machine you have.
+#![deny(unsafe_code)]
+
+pub mod batch;
+pub mod bench;
+pub mod checkpoint;
+pub mod cli;
+pub mod collapse;
+pub mod commands;
+pub mod config;
+pub mod container;
+pub mod cpu;
+pub mod data;
+pub mod device;
+pub mod dist;
+pub mod doctor;
+pub mod durable;
+pub mod engine;
+pub mod error;
+pub mod eval;
+pub mod export;
+pub mod fault;
+pub mod init;
+pub mod lock;
+pub mod metrics;
+pub mod model;
+pub mod net;
+pub mod npy;
+pub mod npz;
+pub mod progress;
+pub mod report;
+pub mod rng;
+pub mod run_dir;
+pub mod schedule;
+pub mod signals;
+pub mod terminal;
+pub mod train;
+pub mod validation;
+pub mod verify;

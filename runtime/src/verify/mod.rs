@@ -1,0 +1,4 @@
+//! Holding this build to recorded figures.
+
+pub mod math;
+pub mod trajectory;
