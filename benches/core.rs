@@ -4,7 +4,7 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use swav_benches::{drawn, largest_difference, unit_rows};
 use swav_core::loss::contrastive::nt_xent;
 use swav_core::loss::swapped::{Swapped, swapped};
-use swav_core::{Sinkhorn, codes, scores};
+use swav_core::{Rounds, codes, scores};
 
 const K: usize = 3000;
 
@@ -12,7 +12,7 @@ fn codes_of_a_batch(c: &mut Criterion) {
     let mut group = c.benchmark_group("codes");
     for rows in [512, 4096] {
         let s = scores(&unit_rows(rows, 128, 1), &unit_rows(K, 128, 2)).expect("shapes agree");
-        let sinkhorn = Sinkhorn::default();
+        let sinkhorn = Rounds::default();
         let exact = codes(&s.mapv(f64::from), sinkhorn).expect("finite scores");
         let found = codes(&s, sinkhorn).expect("finite scores");
         // exp(s/0.05) amplifies a rounding of s by 20; sums of 4096 terms in chunks add little.
@@ -28,7 +28,7 @@ fn losses(c: &mut Criterion) {
     let mut group = c.benchmark_group("loss");
     let (batch, views) = (64, 8);
     let s = drawn(views * batch, K, 3);
-    let q = codes(&drawn(2 * batch, K, 4), Sinkhorn::default()).expect("finite scores");
+    let q = codes(&drawn(2 * batch, K, 4), Rounds::default()).expect("finite scores");
     let loss = Swapped { views, assign: &[0, 1], temperature: 0.1, batch_total: batch };
     let (_, exact) = swapped(&s.mapv(f64::from), &q.mapv(f64::from), loss).expect("shapes agree");
     let (_, found) = swapped(&s, &q, loss).expect("shapes agree");

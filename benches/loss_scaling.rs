@@ -14,7 +14,7 @@ use std::time::Instant;
 use swav_benches::unit_rows;
 use swav_core::loss::contrastive::nt_xent;
 use swav_core::loss::swapped::{Swapped, swapped};
-use swav_core::{Sinkhorn, codes, scores};
+use swav_core::{Rounds, codes, scores};
 
 const D: usize = 128;
 const K: usize = 3000;
@@ -51,7 +51,7 @@ fn measure(batch: usize) -> Row {
         let s = scores(&z, &prototypes).expect("shapes agree");
         let half = |i: usize| s.slice(ndarray::s![i * batch..(i + 1) * batch, ..]).to_owned();
         let q: Vec<_> =
-            (0..2).map(|i| codes(&half(i), Sinkhorn::default()).expect("finite scores")).collect();
+            (0..2).map(|i| codes(&half(i), Rounds::default()).expect("finite scores")).collect();
         let q = ndarray::concatenate(ndarray::Axis(0), &[q[0].view(), q[1].view()]).expect("rows");
         let (_, gradient) = swapped(&s, &q, loss).expect("shapes agree");
         // Back to the embeddings and to the prototypes, as the contrastive loss goes back to the embeddings.

@@ -7,7 +7,7 @@ use swav::container;
 use swav::data::decode;
 use swav::net::Network;
 use swav::net::plan::{Flow, Mode, Plan};
-use swav_core::{Error, Real, Sinkhorn, codes};
+use swav_core::{Error, Real, Rounds, codes};
 
 /// A target by name.
 pub type Target = (&'static str, fn(&[u8]));
@@ -58,13 +58,13 @@ pub fn any_scores(bytes: &[u8]) {
             }
         })
         .collect();
-    let sinkhorn = Sinkhorn { epsilon, iterations: rounds };
+    let sinkhorn = Rounds { epsilon, iterations: rounds };
     let must = tame && rounds > 0;
     hold::<f64>(rows, k, &values, sinkhorn, must);
     hold::<f32>(rows, k, &values.iter().map(|&v| v as f32).collect::<Vec<_>>(), sinkhorn, must);
 }
 
-fn hold<T: Real + std::fmt::Debug>(rows: usize, k: usize, scores: &[T], s: Sinkhorn, must: bool) {
+fn hold<T: Real + std::fmt::Debug>(rows: usize, k: usize, scores: &[T], s: Rounds, must: bool) {
     let scores = Array2::from_shape_vec((rows, k), scores.to_vec()).expect("rows times k values");
     match codes(&scores, s) {
         Ok(q) => {

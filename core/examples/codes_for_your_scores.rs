@@ -10,7 +10,7 @@
 use std::error::Error;
 
 use ndarray::{Array2, array};
-use swav_core::{Sinkhorn, codes};
+use swav_core::{Rounds, codes};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments = std::env::args().skip(1);
@@ -18,7 +18,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         Some(file) => read(&std::fs::read_to_string(file)?)?,
         None => array![[0.9, 0.1, 0.0], [0.8, 0.3, 0.1], [0.7, 0.2, 0.5], [0.6, 0.5, 0.2]],
     };
-    let mut sinkhorn = Sinkhorn::default();
+    let mut sinkhorn = Rounds::default();
     if let Some(epsilon) = arguments.next() {
         sinkhorn.epsilon = epsilon.parse()?;
     }
@@ -35,7 +35,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let (rows, columns) = q.dim();
     println!("mass of each column, {:.3} when balanced:", rows as f64 / columns as f64);
     for iterations in [1, sinkhorn.iterations, 100] {
-        let q = codes(&scores, Sinkhorn { iterations, ..sinkhorn })?;
+        let q = codes(&scores, Rounds { iterations, ..sinkhorn })?;
         let mass: Vec<String> =
             q.columns().into_iter().map(|c| format!("{:.3}", c.sum())).collect();
         println!("  after {iterations:3} rounds  {}", mass.join("  "));

@@ -6,7 +6,7 @@
 
 use ndarray::{Array1, Array2};
 use swav_core::Error;
-use swav_core::transport::{Transport, transport};
+use swav_core::transport::{Dense, Problem, Sinkhorn};
 
 /// Bins of each histogram.
 const BINS: usize = 50;
@@ -34,19 +34,20 @@ fn main() -> Result<(), Error> {
     );
     println!("   ε       ⟨C, P⟩     ⟨C, P⟩ + ε KL   iterations   status      moved to, from 0.3");
     for epsilon in [0.1, 0.03, 0.01, 0.003, 0.001] {
-        let settings = Transport { epsilon, tolerance: 1e-9, max_iterations: 100_000 };
-        let solution = transport(&cost, &a, &b, settings)?;
-        let plan = solution.plan(&cost, &a, &b)?;
+        let geometry = Dense::new(&cost);
+        let problem = Problem::new(&geometry, &a, &b, epsilon)?;
+        let solution = Sinkhorn::default().solve(&problem)?;
+        let plan = solution.plan();
         // Where the mass of the bin nearest to 0.3 goes, on average.
         let bin = (0.3 * (BINS - 1) as f64).round() as usize;
         let row = plan.row(bin);
         let to = row.iter().enumerate().map(|(j, p)| p * place(j)).sum::<f64>() / row.sum();
         println!(
             "{epsilon:6}   {:9.6}   {:9.6}   {:12}   {:10}   {to:.3}",
-            solution.linear,
-            solution.value,
+            solution.linear(),
+            solution.value(),
             solution.iterations,
-            format!("{:?}", solution.status),
+            solution.status.name(),
         );
     }
     Ok(())

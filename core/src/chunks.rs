@@ -37,6 +37,17 @@ pub(crate) fn combine<T: Real>(
     });
 }
 
+/// Runs `f` on a thread of the pool, so that the passes inside it do not enter the pool one by one.
+#[cfg(feature = "parallel")]
+pub(crate) fn inside<R: Send>(f: impl FnOnce() -> R + Send) -> R {
+    if rayon::current_thread_index().is_some() { f() } else { rayon::scope(|_| f()) }
+}
+
+#[cfg(not(feature = "parallel"))]
+pub(crate) fn inside<R>(f: impl FnOnce() -> R) -> R {
+    f()
+}
+
 #[cfg(not(feature = "parallel"))]
 mod plain {
     use core::slice::{Chunks, ChunksMut};

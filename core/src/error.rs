@@ -2,6 +2,8 @@
 
 use core::fmt;
 
+use alloc::vec::Vec;
+
 /// Why a function of this crate refused its input.
 ///
 /// # Examples
@@ -12,7 +14,7 @@ use core::fmt;
 /// let error = Error::Shape { what: "prototypes", expected: [3000, 128], found: [3000, 256] };
 /// assert_eq!(error.to_string(), "prototypes: expected 3000 x 128, found 3000 x 256");
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Error {
     /// An array has the wrong shape. A vector of n numbers is shown as `n x 1`.
@@ -40,11 +42,30 @@ pub enum Error {
         /// The first such row; `None` when it lies on another rank.
         row: Option<usize>,
     },
+    /// The masses of the two sides of a balanced problem differ.
+    MassMismatch {
+        /// Σ a
+        a: f64,
+        /// Σ b
+        b: f64,
+    },
+    /// Forbidden pairs leave some rows more mass than the columns that they can reach may take.
+    Infeasible {
+        /// Those rows, in order.
+        rows: Vec<usize>,
+        /// Their mass.
+        mass: f64,
+        /// The mass of the columns that they can reach.
+        reachable: f64,
+    },
 }
+
+/// Rows of an infeasible set that are written out.
+const SHOWN: usize = 10;
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match *self {
+        match self {
             Error::Shape { what, expected: [r, c], found: [fr, fc] } => {
                 write!(f, "{what}: expected {r} x {c}, found {fr} x {fc}")
             }
@@ -56,6 +77,21 @@ impl fmt::Display for Error {
             }
             Error::NonFinite { what, row: None } => {
                 write!(f, "{what}: a row on another rank holds a NaN or an infinity")
+            }
+            Error::MassMismatch { a, b } => {
+                write!(
+                    f,
+                    "masses differ: a holds {a}, b {b}; divide each by its sum, or relax a marginal"
+                )
+            }
+            Error::Infeasible { rows, mass, reachable } => {
+                let shown = &rows[..rows.len().min(SHOWN)];
+                let more = if rows.len() > SHOWN { " and more" } else { "" };
+                write!(
+                    f,
+                    "no plan avoids the forbidden pairs: rows {shown:?}{more} hold {mass}, "
+                )?;
+                write!(f, "but the columns they may reach take only {reachable}")
             }
         }
     }

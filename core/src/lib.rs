@@ -32,14 +32,14 @@
 //! ```
 //! use ndarray::array;
 //! use swav_core::loss::swapped::{Swapped, swapped};
-//! use swav_core::{Sinkhorn, codes, rows, scores};
+//! use swav_core::{Rounds, codes, rows, scores};
 //!
 //! // Two images, two views each, view after view; two prototypes.
 //! let z = rows::l2_normalize(&array![[1.0_f64, 0.1], [0.2, 1.0], [0.9, 0.2], [0.1, 0.8]]).0;
 //! let c = array![[1.0, 0.0], [0.0, 1.0]];
 //! let s = scores(&z, &c)?;
-//! let q0 = codes(&s.slice(ndarray::s![..2, ..]), Sinkhorn::default())?;
-//! let q1 = codes(&s.slice(ndarray::s![2.., ..]), Sinkhorn::default())?;
+//! let q0 = codes(&s.slice(ndarray::s![..2, ..]), Rounds::default())?;
+//! let q1 = codes(&s.slice(ndarray::s![2.., ..]), Rounds::default())?;
 //! let q = ndarray::concatenate![ndarray::Axis(0), q0, q1];
 //! let loss = Swapped { views: 2, assign: &[0, 1], temperature: 0.1, batch_total: 2 };
 //! let (value, d_scores) = swapped(&s, &q, loss)?;
@@ -71,7 +71,7 @@
 //! # Modules
 //!
 //! - [`scores`](mod@scores): Z Cᵀ, both gradients, the prototypes' normalisation.
-//! - [`sinkhorn`]: codes, over ranks and with a queue.
+//! - [`codes`](mod@codes): codes, over ranks and with a queue.
 //! - [`loss`]: [swapped prediction](loss::swapped), [NT-Xent and InfoNCE](loss::contrastive),
 //!   [cross-entropy](loss::cross_entropy()).
 //! - [`queue`]: embeddings of earlier batches.
@@ -102,6 +102,7 @@ extern crate alloc;
 extern crate std;
 
 mod chunks;
+pub mod codes;
 pub mod error;
 #[cfg(test)]
 mod laws;
@@ -112,12 +113,11 @@ pub mod reduce;
 pub mod rows;
 pub mod scores;
 pub mod simd;
-pub mod sinkhorn;
 pub mod transport;
 
+pub use codes::{Rounds, codes};
 pub use error::Error;
 pub use queue::Queue;
 pub use real::Real;
 pub use reduce::{Local, Reduce};
 pub use scores::scores;
-pub use sinkhorn::{Sinkhorn, codes};

@@ -363,6 +363,7 @@ macro_rules! kernel {
         $s:ident, $($field:ident: $type:ty),* $(,)?
     ) -> $out:ty $body:block) => {
         $(#[$about])*
+        #[allow(clippy::too_many_arguments)] // a kernel is a function of sizes, inputs and outputs
         $vis fn $name<$a, $T: crate::real::Real>($($field: $type),*) -> $out {
             struct Kernel<$a, $T> {
                 $($field: $type,)*

@@ -5,8 +5,8 @@ use ndarray::{Array1, Array2, Ix2, NdIndex};
 use swav_core::loss::contrastive::{info_nce, nt_xent};
 use swav_core::loss::cross_entropy;
 use swav_core::loss::swapped::{Swapped, swapped};
-use swav_core::transport::{Transport, transport};
-use swav_core::{Real, Sinkhorn, codes, rows, simd};
+use swav_core::transport::{Dense, Problem, Sinkhorn};
+use swav_core::{Real, Rounds, codes, rows, simd};
 
 fn numbers<T: Real>(seed: usize, shape: (usize, usize)) -> Array2<T>
 where
@@ -25,8 +25,8 @@ fn results<T: Real>(columns: usize) -> Vec<(f64, Vec<f64>)> {
     let soft = rows::softmax(&x);
     let logs = rows::log_softmax(&x);
     let (unit, norms) = rows::l2_normalize(&x);
-    let kernel = codes(&x, Sinkhorn { epsilon: 0.05, iterations: 3 }).unwrap();
-    let log = codes(&x, Sinkhorn { epsilon: 0.001, iterations: 3 }).unwrap();
+    let kernel = codes(&x, Rounds { epsilon: 0.05, iterations: 3 }).unwrap();
+    let log = codes(&x, Rounds { epsilon: 0.001, iterations: 3 }).unwrap();
     let loss = Swapped { views: 4, assign: &[0, 2], temperature: 0.1, batch_total: 10 };
     let q = kernel.slice(ndarray::s![..20, ..]).to_owned();
     let (value, gradient) = swapped(&x, &q, loss).unwrap();
@@ -35,8 +35,9 @@ fn results<T: Real>(columns: usize) -> Vec<(f64, Vec<f64>)> {
     let (near, d_near) = nt_xent(&unit, 2, 0.5).unwrap();
     let (info, d_info) = info_nce(&unit, &soft, &unit, 0.5, 40).unwrap();
     let weights = |n: usize| Array1::from_elem(n, T::from_f64(1.0 / n as f64));
-    let few = Transport { epsilon: 0.5, tolerance: 0.0, max_iterations: 5 };
-    let moved = transport(&x, &weights(40), &weights(columns), few).unwrap();
+    let geometry = Dense::new(&x);
+    let problem = Problem::new(&geometry, &weights(40), &weights(columns), 0.5).unwrap();
+    let moved = Sinkhorn::rounds(5).solve(&problem).unwrap();
     let steepest = 0.5 / norms.iter().fold(T::INFINITY, |m, &n| Real::min(m, n)).to_f64();
     vec![
         (1.0, flat(&soft)),
@@ -53,7 +54,7 @@ fn results<T: Real>(columns: usize) -> Vec<(f64, Vec<f64>)> {
         // 1 / (A (V−1) N τ) and 1 / N
         (1.0 / 6.0, flat(&gradient)),
         (1.0 / 40.0, flat(&entropy_gradient)),
-        (1.0, vec![near, info, moved.value, moved.linear]),
+        (1.0, vec![near, info, moved.value(), moved.linear()]),
         // 1 / (M τ), for sums of 40 terms
         (40.0 * 0.05, flat(&d_near)),
         (40.0 * 0.05, flat(&d_info)),

@@ -3,8 +3,8 @@
 use std::sync::{Barrier, Mutex};
 
 use ndarray::{Array2, Axis, concatenate};
-use swav_core::sinkhorn::{Workspace, codes_into};
-use swav_core::{Error, Reduce, Sinkhorn, codes};
+use swav_core::codes::{Workspace, codes_into};
+use swav_core::{Error, Reduce, Rounds, codes};
 
 /// A meeting point of ranks: each adds its numbers in the order of the ranks.
 struct Meeting {
@@ -36,7 +36,7 @@ impl Reduce for Rank<'_> {
 }
 
 /// Codes of each part of the rows, one part a rank.
-fn on_ranks(parts: &[Array2<f64>], sinkhorn: Sinkhorn) -> Vec<Result<Array2<f64>, Error>> {
+fn on_ranks(parts: &[Array2<f64>], sinkhorn: Rounds) -> Vec<Result<Array2<f64>, Error>> {
     let ranks = parts.len();
     let meeting = Meeting { barrier: Barrier::new(ranks), given: Mutex::new(vec![vec![]; ranks]) };
     std::thread::scope(|scope| {
@@ -72,7 +72,7 @@ fn codes_of_ranks_are_those_of_one_rank() {
         let parts: Vec<_> = [(0, 37), (37, 37), (37, 70), (70, 100)]
             .map(|(from, to)| all.slice_axis(Axis(0), (from..to).into()).to_owned())
             .into();
-        let s = Sinkhorn { epsilon: 0.05, iterations: 3 };
+        let s = Rounds { epsilon: 0.05, iterations: 3 };
         let q: Vec<_> = on_ranks(&parts, s).into_iter().map(Result::unwrap).collect();
         let views: Vec<_> = q.iter().map(|q| q.view()).collect();
         let joined = ndarray::concatenate(Axis(0), &views).unwrap();
@@ -86,7 +86,7 @@ fn codes_of_ranks_are_those_of_one_rank() {
 #[test]
 fn one_rank_alone_may_need_the_log_domain_and_takes_all_there() {
     let (narrow, wide) = (scores(20, 5, 1.0), scores(20, 5, 500.0));
-    let s = Sinkhorn { epsilon: 0.05, iterations: 2 };
+    let s = Rounds { epsilon: 0.05, iterations: 2 };
     let q = on_ranks(&[narrow.clone(), wide.clone()], s);
     let one = codes(&concatenate![Axis(0), narrow, wide], s).unwrap();
     let first = one.slice_axis(Axis(0), (0..20).into());
@@ -98,7 +98,7 @@ fn one_rank_alone_may_need_the_log_domain_and_takes_all_there() {
 fn a_bad_score_on_one_rank_is_an_error_on_all() {
     let mut bad = scores(6, 4, 1.0);
     bad[[3, 2]] = f64::NAN;
-    let q = on_ranks(&[scores(5, 4, 1.0), bad], Sinkhorn::default());
+    let q = on_ranks(&[scores(5, 4, 1.0), bad], Rounds::default());
     assert_eq!(q[0], Err(Error::NonFinite { what: "scores", row: None }));
     assert_eq!(q[1], Err(Error::NonFinite { what: "scores", row: Some(3) }));
 }

@@ -5,8 +5,8 @@ use ndarray::{Array1, Array2, Axis};
 use swav_core::loss::contrastive::{info_nce, nt_xent};
 use swav_core::loss::cross_entropy;
 use swav_core::loss::swapped::{Swapped, swapped};
-use swav_core::transport::{Transport, transport};
-use swav_core::{Sinkhorn, codes, rows, scores};
+use swav_core::transport::{Dense, Method, Problem, Sinkhorn};
+use swav_core::{Rounds, codes, rows, scores};
 
 fn numbers(seed: usize, shape: (usize, usize)) -> Array2<f32> {
     Array2::from_shape_fn(shape, |(i, j)| {
@@ -19,8 +19,8 @@ fn everything() -> Vec<Vec<u32>> {
     let z = rows::l2_normalize(&numbers(1, (400, 24))).0;
     let c = rows::l2_normalize(&numbers(2, (290, 24))).0;
     let s = scores(&z, &c).unwrap();
-    let kernel = codes(&s, Sinkhorn::default()).unwrap();
-    let log = codes(&s, Sinkhorn { epsilon: 0.01, iterations: 3 }).unwrap();
+    let kernel = codes(&s, Rounds::default()).unwrap();
+    let log = codes(&s, Rounds { epsilon: 0.01, iterations: 3 }).unwrap();
     let q = kernel.slice(ndarray::s![..200, ..]).to_owned();
     let loss = Swapped { views: 4, assign: &[0, 1], temperature: 0.1, batch_total: 100 };
     let (value, gradient) = swapped(&s, &q, loss).unwrap();
@@ -30,12 +30,17 @@ fn everything() -> Vec<Vec<u32>> {
     let (near, d_near) = nt_xent(&z, 2, 0.1).unwrap();
     let (info, d_info) = info_nce(&z, &c.select(Axis(0), &[7; 400]), &c, 0.2, 400).unwrap();
     let (a, b) = (Array1::from_elem(400, 1.0 / 400.0), Array1::from_elem(290, 1.0 / 290.0));
-    let few = Transport { epsilon: 0.05, tolerance: 0.0, max_iterations: 20 };
-    let problem = (s.mapv(|s| 1.0 - s as f64), a, b);
-    let moved = transport(&problem.0, &problem.1, &problem.2, few).unwrap();
+    let cost = s.mapv(|s| 1.0 - s as f64);
+    let geometry = Dense::new(&cost);
+    let problem = Problem::new(&geometry, &a, &b, 0.05).unwrap();
     let split = |x: f64| vec![x.to_bits() as u32, (x.to_bits() >> 32) as u32];
-    let mut all: Vec<_> = [value, entropy, near, info, moved.value].map(split).into();
-    all.extend([&moved.f, &moved.g].map(|x| x.iter().flat_map(|&x| split(x)).collect()));
+    let mut all: Vec<_> = [value, entropy, near, info].map(split).into();
+    for method in [Method::Log, Method::Kernel] {
+        // Annealing, plain iterations, Newton steps in the kernel domain.
+        let moved = Sinkhorn { method, ..Sinkhorn::default() }.solve(&problem).unwrap();
+        all.push(split(moved.value()));
+        all.extend([&moved.f, &moved.g].map(|x| x.iter().flat_map(|&x| split(x)).collect()));
+    }
     all.extend(
         [&s, &kernel, &log, &gradient, &dz, &dc, &d_entropy, &d_near, &d_info, &rows::softmax(&s)]
             .map(bits),

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use serde::Serialize;
 use swav_core::Local;
-use swav_core::sinkhorn::{Sinkhorn, Workspace, codes_into};
+use swav_core::codes::{Rounds, Workspace, codes_into};
 
 use crate::batch::{Batch, CropGroup, Pixels};
 use crate::config::{Block, Config, Crops, Optimizer, Stem};
@@ -157,7 +157,7 @@ fn pool(threads: usize) -> Result<rayon::ThreadPool> {
 /// `Device` when the threads cannot be had.
 pub fn sinkhorn(threads: usize) -> Result<Vec<Measured>> {
     let (pool, k) = (pool(threads)?, 3000);
-    let rounds = Sinkhorn { epsilon: 0.05, iterations: 3 };
+    let rounds = Rounds { epsilon: 0.05, iterations: 3 };
     let case = |rows: usize| {
         let mut draws = Stream::new(2, Use::Initialisation, rows as u64);
         let scores: Vec<f32> =

@@ -1,58 +1,337 @@
-//! Passes over the rows of one piece, for any instruction set.
+//! One text of Sinkhorn: the passes over the rows of a cost, or of a kernel made from it, for any instruction set.
+//!
+//! Everything that iterates, transport and the [codes](crate::codes) alike, is made of these passes. A pass reads each
+//! row once: for row i it forms e_ij = r_j exp((g_j − C_ij + shift_i)/ε), whose sum moves f_i, and while the row is
+//! still in the cache adds m_i e_ij / Σ_j e_ij, which is P_ij, to the column sums that will move g. The shift is
+//! the f_i of the pass before, so no maximum is sought; a row whose sum leaves the range in which the shift is harmless
+//! is done again around its own maximum. It is subtracted before the division by ε, so no digits are lost there.
 
 use alloc::vec::Vec;
 
-use crate::chunks::ROWS;
+use super::geometry::Geometry;
+use crate::chunks::{combine, *};
 use crate::real::Real;
-use crate::rows::row_scale;
+use crate::rows::{row_dot, row_max, row_scale};
 use crate::simd::{Simd, kernel, sweep};
 
-/// Memory of the iteration.
-pub(super) struct Work<T> {
-    /// f + ε ln a of each row.
-    pub(super) shifted: Vec<T>,
-    /// g, or the largest entry, of each column.
-    pub(super) columns: Vec<T>,
-    /// What each piece of rows found for each column.
-    pub(super) partial: Vec<T>,
-    /// One row for each piece.
-    pub(super) scratch: Vec<T>,
-    /// ⟨C, P⟩ of each piece.
-    pub(super) linear: Vec<f64>,
+/// Most pieces that rows are split into: each has a row of partial sums, so this bounds the memory for n × m too
+/// large to store.
+const PIECES: usize = 64;
+
+/// Fewest entries of a piece: some microseconds of work, more than it costs to hand them to a thread.
+const ENTRIES: usize = 1 << 14;
+
+/// Rows of one piece, a function of the shape alone.
+pub(crate) fn piece_rows(n: usize, m: usize) -> usize {
+    n.div_ceil(PIECES).max(ENTRIES.div_ceil(m.max(1))).next_multiple_of(4)
 }
 
-impl<T: Real> Work<T> {
-    pub(super) fn new(n: usize, m: usize) -> Self {
-        let pieces = n.div_ceil(ROWS);
-        let zeros = |length| alloc::vec![T::ZERO; length];
-        Work {
-            shifted: zeros(n),
-            columns: zeros(m),
-            partial: zeros(pieces * m),
-            scratch: zeros(pieces * m),
-            linear: alloc::vec![0.0; pieces],
+/// Row i of the cost, from memory or computed into `scratch`.
+#[inline]
+pub(crate) fn row<'a, T: Real>(
+    geometry: &'a dyn Geometry<T>,
+    i: usize,
+    scratch: &'a mut [T],
+) -> &'a [T] {
+    match geometry.stored() {
+        Some(all) => &all[i * scratch.len()..(i + 1) * scratch.len()],
+        None => {
+            geometry.fill_row(i, scratch);
+            scratch
         }
     }
 }
 
-/// What every row is measured against.
-#[derive(Clone, Copy)]
-pub(super) struct Columns<'a, T> {
-    pub(super) g: &'a [T],
-    pub(super) ln_b: &'a [T],
-    /// 1/ε
-    pub(super) factor: T,
-    pub(super) epsilon: f64,
+/// Memory of the passes.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Pieces<T> {
+    /// Rows of a piece.
+    pub(crate) rows: usize,
+    /// What each piece found for each column, (pieces, m).
+    pub(crate) partial: Vec<T>,
+    /// Two rows for each piece: costs, and what is made of them.
+    scratch: Vec<T>,
+    /// A number of each piece.
+    found: Vec<f64>,
+}
+
+impl<T: Real> Pieces<T> {
+    pub(crate) fn new() -> Self {
+        Pieces { rows: 1, partial: Vec::new(), scratch: Vec::new(), found: Vec::new() }
+    }
+
+    pub(crate) fn resize(&mut self, n: usize, m: usize) {
+        self.rows = piece_rows(n, m);
+        let pieces = n.div_ceil(self.rows);
+        self.partial.resize(pieces * m, T::ZERO);
+        self.scratch.resize(pieces * 2 * m, T::ZERO);
+        self.found.resize(pieces, 0.0);
+    }
+
+    pub(crate) fn bytes(n: usize, m: usize) -> usize {
+        n.div_ceil(piece_rows(n, m)) * (3 * m * size_of::<T>() + size_of::<f64>())
+    }
+}
+
+/// How the sums of one side's rows move its potential.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Side<'a> {
+    pub(crate) weights: &'a [f64],
+    /// The reference is 1, not the weight.
+    pub(crate) counting: bool,
+    /// ρ, infinite when hard, and ρ/(ρ + ε).
+    pub(crate) rho: f64,
+    pub(crate) tau: f64,
+    pub(crate) epsilon: f64,
+    /// 1: the potential goes where this half step takes it; above: beyond.
+    pub(crate) relaxation: f64,
+}
+
+impl Side<'_> {
+    /// ln of the reference weight, −∞ where there is no weight.
+    pub(crate) fn ln_reference(&self, i: usize) -> f64 {
+        let weight = self.weights[i];
+        if self.counting && weight > 0.0 { 0.0 } else { Real::ln(weight) }
+    }
+
+    /// The next potential, and the plan's sum with it, from the old one and from `unit`, that at which the sum is the
+    /// reference weight. No weight: the potential is `unit`, the soft transform of the others; no way to any of
+    /// them: 0.
+    #[inline]
+    pub(crate) fn update(&self, i: usize, old: f64, unit: f64) -> (f64, f64) {
+        let weight = self.weights[i];
+        if unit == f64::INFINITY {
+            return (0.0, 0.0);
+        }
+        if weight == 0.0 {
+            return (unit, 0.0);
+        }
+        let hard = if self.counting { unit + self.epsilon * Real::ln(weight) } else { unit };
+        let best = self.tau * hard;
+        if self.tau == 1.0 && self.relaxation == 1.0 {
+            return (best, weight);
+        }
+        let new = old + self.relaxation * (best - old);
+        (new, weight * Real::exp((new - hard) / self.epsilon))
+    }
+
+    /// The sum that the plan's rows should have with this potential.
+    #[inline]
+    pub(crate) fn goal(&self, i: usize, potential: f64) -> f64 {
+        let weight = self.weights[i];
+        if self.rho.is_infinite() || weight == 0.0 {
+            weight
+        } else {
+            weight * Real::exp(-potential / self.rho)
+        }
+    }
+}
+
+/// Sums outside [least, 1/least] say that a shift is too far off.
+fn least<T: Real>() -> f64 {
+    if T::EPSILON.to_f64() > 1e-10 { 1e-18 } else { 1e-150 }
+}
+
+/// e_j = exp((g_j − C_j + shift)/ε), and their sum.
+#[inline(always)]
+fn shifted<T: Real, S: Simd>(s: S, cost: &[T], g: &[T], shift: T, factor: T, e: &mut [T]) -> f64 {
+    let (shift, factor) = (T::splat(s, shift), T::splat(s, factor));
+    let mut sum = T::splat(s, T::ZERO);
+    sweep!(s: S, T, cost.len(); read [c in cost, T::ZERO; g in g, -T::INFINITY] update [] write [e in e] {
+        let z = T::vadd(s, T::vsub(s, g, c), shift);
+        let e = T::vexp(s, T::vmul(s, z, factor));
+        sum = T::vadd(s, sum, e);
+        (e,)
+    });
+    T::sum_lanes(s, sum).to_f64()
+}
+
+/// The same, with a shift of its own where the given one is too far off; returns the shift and the sum, which is 0
+/// when no entry is allowed.
+#[inline(always)]
+fn exponentials<T: Real, S: Simd>(
+    s: S,
+    cost: &[T],
+    g: &[T],
+    shift: T,
+    factor: T,
+    e: &mut [T],
+) -> (f64, f64) {
+    let sum = shifted(s, cost, g, shift, factor, e);
+    if sum > least::<T>() && sum < 1.0 / least::<T>() {
+        return (shift.to_f64(), sum);
+    }
+    sweep!(s: S, T, cost.len(); read [c in cost, T::ZERO; g in g, -T::INFINITY] update [] write [y in e] {
+        (T::vsub(s, g, c),)
+    });
+    let top = row_max(s, e);
+    if top == -T::INFINITY {
+        e.fill(T::ZERO);
+        return (0.0, 0.0);
+    }
+    let sum = shifted(s, cost, g, -top, factor, e);
+    (-top.to_f64(), sum)
+}
+
+/// sums_j += Σ_i v_i x_ij over the rows of `block`.
+#[inline(always)]
+fn add_rows<T: Real, S: Simd>(s: S, block: &[T], v: &[T], sums: &mut [T]) {
+    let m = sums.len();
+    let (fours, rest) = v.as_chunks::<4>();
+    let (head, tail) = block.split_at(fours.len() * 4 * m);
+    for (rows, v) in head.chunks_exact(4 * m).zip(fours) {
+        let v = v.map(|v| T::splat(s, v));
+        let [a, b, c, d] = quarters(rows, m);
+        sweep!(s: S, T, m;
+        read [a in a, T::ZERO; b in b, T::ZERO; c in c, T::ZERO; d in d, T::ZERO]
+        update [sum in sums, T::ZERO] write [] {
+            let x = T::vfma(s, a, v[0], sum);
+            let y = T::vmul(s, b, v[1]);
+            (T::vadd(s, T::vfma(s, c, v[2], x), T::vfma(s, d, v[3], y)),)
+        });
+    }
+    for (row, &v) in tail.chunks_exact(m).zip(rest) {
+        let v = T::splat(s, v);
+        sweep!(s: S, T, m; read [e in row, T::ZERO] update [sum in sums, T::ZERO] write [] {
+            (T::vfma(s, e, v, sum),)
+        });
+    }
+}
+
+/// Products of up to four rows with v.
+#[inline(always)]
+fn dots<T: Real, S: Simd>(s: S, block: &[T], v: &[T]) -> [T; 4] {
+    let m = v.len();
+    if block.len() < 4 * m {
+        let mut dots = [T::ZERO; 4];
+        for (dot, row) in dots.iter_mut().zip(block.chunks_exact(m)) {
+            *dot = row_dot(s, row, v);
+        }
+        return dots;
+    }
+    let [a, b, c, d] = quarters(block, m);
+    let zero = T::splat(s, T::ZERO);
+    let (mut x, mut y, mut z, mut w) = (zero, zero, zero, zero);
+    sweep!(s: S, T, m;
+    read [a in a, T::ZERO; b in b, T::ZERO; c in c, T::ZERO; d in d, T::ZERO; v in v, T::ZERO]
+    update [] write [] {
+        x = T::vfma(s, a, v, x);
+        y = T::vfma(s, b, v, y);
+        z = T::vfma(s, c, v, z);
+        w = T::vfma(s, d, v, w);
+    });
+    [x, y, z, w].map(|x| T::sum_lanes(s, x))
+}
+
+/// Four rows of m.
+#[inline(always)]
+fn quarters<T>(rows: &[T], m: usize) -> [&[T]; 4] {
+    let (front, back) = rows.split_at(2 * m);
+    let ((a, b), (c, d)) = (front.split_at(m), back.split_at(m));
+    [a, b, c, d]
+}
+
+/// A row's potential and what each of its entries is to be multiplied by.
+#[inline(always)]
+fn moved<T: Real>(side: Side<'_>, i: usize, f: &mut f64, shift: f64, sum: f64, off: &mut f64) -> T {
+    let unit = if sum > 0.0 { shift - side.epsilon * Real::ln(sum) } else { f64::INFINITY };
+    let (new, mass) = side.update(i, *f, unit);
+    *f = new;
+    if side.relaxation != 1.0 {
+        *off += (mass - side.goal(i, new)).abs();
+    }
+    if mass > 0.0 { T::from_f64(mass / sum) } else { T::ZERO }
 }
 
 kernel! {
-    /// Largest h_i − C_ij over the rows.
-    pub(super) fn tops<'a, T, S>(s, cost: &'a [T], shifted: &'a [T], tops: &'a mut [T],) -> () {
+    /// Log domain, the rows of one piece from row `first` on.
+    fn log_piece<'a, T, S>(
+        s, geometry: &'a dyn Geometry<T>, side: Side<'a>, g: &'a [T], factor: T, first: usize,
+        f: &'a mut [f64], sums: &'a mut [T], scratch: &'a mut [T],
+    ) -> f64 {
+        sums.fill(T::ZERO);
+        let mut off = 0.0;
+        let (costs, e) = scratch.split_at_mut(sums.len());
+        for (i, f) in f.iter_mut().enumerate() {
+            let cost = row(geometry, first + i, costs);
+            let (shift, sum) = exponentials(s, cost, g, T::from_f64(*f), factor, e);
+            let v: T = moved(side, first + i, f, shift, sum, &mut off);
+            if v > T::ZERO {
+                add_rows(s, e, &[v], sums);
+            }
+        }
+        off
+    }
+}
+
+kernel! {
+    /// Kernel domain: the rows of one piece of K_ij = r_j exp((g⁰_j − C_ij + f⁰_i)/ε), against v_j = exp((g_j − g⁰_j)/ε).
+    /// Infinite when a sum has left the range of the type.
+    fn kernel_piece<'a, T, S>(
+        s, kernel: &'a [T], base: &'a [f64], side: Side<'a>, v: &'a [T], first: usize,
+        f: &'a mut [f64], sums: &'a mut [T],
+    ) -> f64 {
+        sums.fill(T::ZERO);
+        let m = sums.len();
+        let mut off = 0.0;
+        let mut from = 0;
+        for (block, f) in kernel.chunks(4 * m).zip(f.chunks_mut(4)) {
+            let dots = dots(s, block, v);
+            let mut scales = [T::ZERO; 4];
+            for (r, f) in f.iter_mut().enumerate() {
+                let (i, dot) = (from + r, dots[r].to_f64());
+                if !(dot > least::<T>() && dot < 1.0 / least::<T>()) && side.weights[first + i] > 0.0 {
+                    return f64::INFINITY;
+                }
+                scales[r] = moved(side, first + i, f, base[i], dot, &mut off);
+            }
+            add_rows(s, block, &scales[..f.len()], sums);
+            from += f.len();
+        }
+        off
+    }
+}
+
+kernel! {
+    /// sums = Kᵀ (a ∘ K x), the rows of one piece.
+    fn product_piece<'a, T, S>(s, kernel: &'a [T], a: &'a [f64], x: &'a [T], sums: &'a mut [T],) -> () {
+        sums.fill(T::ZERO);
+        let m = sums.len();
+        for (block, a) in kernel.chunks(4 * m).zip(a.chunks(4)) {
+            let mut scales = dots(s, block, x);
+            for (scale, &a) in scales.iter_mut().zip(a) {
+                *scale = T::from_f64(a * scale.to_f64());
+            }
+            add_rows(s, block, &scales[..a.len()], sums);
+        }
+    }
+}
+
+kernel! {
+    /// K_ij = exp((g_j − C_ij + f_i)/ε), the rows of one piece.
+    fn fill_piece<'a, T, S>(
+        s, geometry: &'a dyn Geometry<T>, f: &'a [f64], g: &'a [T], factor: T, first: usize,
+        kernel: &'a mut [T], scratch: &'a mut [T],
+    ) -> () {
+        let m = g.len();
+        for (i, (e, &f)) in kernel.chunks_exact_mut(m).zip(f).enumerate() {
+            let cost = row(geometry, first + i, &mut scratch[..m]);
+            shifted(s, cost, g, T::from_f64(f), factor, e);
+        }
+    }
+}
+
+kernel! {
+    /// Largest h_i − C_ij over the rows of one piece.
+    fn top_piece<'a, T, S>(
+        s, geometry: &'a dyn Geometry<T>, h: &'a [T], first: usize, tops: &'a mut [T],
+        scratch: &'a mut [T],
+    ) -> () {
         tops.fill(-T::INFINITY);
         let m = tops.len();
-        for (row, &h) in cost.chunks_exact(m).zip(shifted) {
-            let h = T::splat(s, h);
-            sweep!(s: S, T, m; read [c in row, T::ZERO] update [top in tops, T::ZERO] write [] {
+        for (i, &h) in h.iter().enumerate() {
+            let (cost, h) = (row(geometry, first + i, &mut scratch[..m]), T::splat(s, h));
+            sweep!(s: S, T, m; read [c in cost, T::ZERO] update [top in tops, T::ZERO] write [] {
                 (T::vmax(s, top, T::vsub(s, h, c)),)
             });
         }
@@ -60,16 +339,16 @@ kernel! {
 }
 
 kernel! {
-    /// Sums over the rows of exp((h_i − C_ij − top_j)/ε).
-    pub(super) fn sums<'a, T, S>(
-        s, cost: &'a [T], shifted: &'a [T], tops: &'a [T], factor: T, sums: &'a mut [T],
+    /// Sums over the rows of one piece of exp((h_i − C_ij − top_j)/ε).
+    fn sum_piece<'a, T, S>(
+        s, geometry: &'a dyn Geometry<T>, h: &'a [T], tops: &'a [T], factor: T, first: usize,
+        sums: &'a mut [T], scratch: &'a mut [T],
     ) -> () {
         sums.fill(T::ZERO);
-        let m = sums.len();
-        let factor = T::splat(s, factor);
-        for (row, &h) in cost.chunks_exact(m).zip(shifted) {
-            let h = T::splat(s, h);
-            sweep!(s: S, T, m; read [c in row, T::ZERO; top in tops, T::ZERO]
+        let (m, factor) = (sums.len(), T::splat(s, factor));
+        for (i, &h) in h.iter().enumerate() {
+            let (cost, h) = (row(geometry, first + i, &mut scratch[..m]), T::splat(s, h));
+            sweep!(s: S, T, m; read [c in cost, T::ZERO; top in tops, T::ZERO]
                 update [sum in sums, T::ZERO] write [] {
                     let z = T::vsub(s, T::vsub(s, h, c), top);
                     (T::vadd(s, sum, T::vexp(s, T::vmul(s, z, factor))),)
@@ -78,65 +357,136 @@ kernel! {
     }
 }
 
-/// e_j = exp(z_j − max z) with z_j = (g_j − C_j)/ε + ln b_j; returns max z and Σ e.
-#[inline(always)]
-fn exponentials<T: Real, S: Simd>(s: S, cost: &[T], at: Columns<'_, T>, e: &mut [T]) -> (T, T) {
-    let factor = T::splat(s, at.factor);
-    let mut top = T::splat(s, -T::INFINITY);
-    sweep!(s: S, T, cost.len();
-    read [c in cost, T::ZERO; g in at.g, T::ZERO; ln_b in at.ln_b, -T::INFINITY]
-    update [] write [z in e] {
-        let z = T::vfma(s, T::vsub(s, g, c), factor, ln_b);
-        top = T::vmax(s, top, z);
-        (z,)
-    });
-    let most = T::max_lanes(s, top);
-    let (top, mut sum) = (T::splat(s, most), T::splat(s, T::ZERO));
-    sweep!(s: S, T, cost.len(); read [] update [e in e, -T::INFINITY] write [] {
-        let e = T::vexp(s, T::vsub(s, e, top));
-        sum = T::vadd(s, sum, e);
-        (e,)
-    });
-    (most, T::sum_lanes(s, sum))
-}
-
 kernel! {
-    /// f of some rows, the sums over them of the plan's columns, and their part of ⟨C, P⟩.
-    pub(super) fn rows<'a, T, S>(
-        s, cost: &'a [T], a: &'a [f64], at: Columns<'a, T>,
-        f: &'a mut [f64], sums: &'a mut [T], e: &'a mut [T],
-    ) -> f64 {
-        sums.fill(T::ZERO);
-        let m = sums.len();
-        let mut linear = 0.0;
-        for ((row, &a), f) in cost.chunks_exact(m).zip(a).zip(f) {
-            let (top, sum) = exponentials(s, row, at, e);
-            *f = -at.epsilon * (top.to_f64() + Real::ln(sum.to_f64()));
-            if a == 0.0 {
-                continue;
-            }
-            let scale = a / sum.to_f64();
-            let (v, mut dot) = (T::splat(s, T::from_f64(scale)), T::splat(s, T::ZERO));
-            sweep!(s: S, T, m; read [c in row, T::ZERO; e in &*e, T::ZERO]
-                update [sum in sums, T::ZERO] write [] {
-                    dot = T::vfma(s, e, c, dot);
-                    (T::vfma(s, e, v, sum),)
-                });
-            linear += scale * T::sum_lanes(s, dot).to_f64();
-        }
-        linear
-    }
-}
-
-kernel! {
-    /// P_ij = a_i e_ij / Σ_j e_ij.
-    pub(super) fn plan<'a, T, S>(
-        s, cost: &'a [T], a: &'a [f64], at: Columns<'a, T>, plan: &'a mut [T],
+    /// P_ij = scale · exp((g_j − C_ij + f)/ε) of one row, divided by the sum of the exponentials where `exact`.
+    pub(crate) fn plan_row<'a, T, S>(
+        s, cost: &'a [T], g: &'a [T], f: f64, scale: f64, exact: bool, factor: T, plan: &'a mut [T],
     ) -> () {
-        let m = at.g.len();
-        for ((row, &a), p) in cost.chunks_exact(m).zip(a).zip(plan.chunks_exact_mut(m)) {
-            let (_, sum) = exponentials(s, row, at, p);
-            row_scale(s, p, T::from_f64(a / sum.to_f64()));
+        if scale == 0.0 {
+            plan.fill(T::ZERO);
+        } else if exact {
+            let (_, sum) = exponentials(s, cost, g, T::from_f64(f), factor, plan);
+            row_scale(s, plan, T::from_f64(if sum > 0.0 { scale / sum } else { 0.0 }));
+        } else {
+            shifted(s, cost, g, T::from_f64(f), factor, plan);
+            row_scale(s, plan, T::from_f64(scale));
         }
     }
+}
+
+/// A full half step of the rows in the log domain: moves f, leaves the column sums of the plan in `sums`, and returns
+/// how far its rows are off, which is 0 without relaxation. `g` is g_j + ε ln r_j.
+pub(crate) fn log_rows<T: Real>(
+    geometry: &dyn Geometry<T>,
+    side: Side<'_>,
+    g: &[T],
+    f: &mut [f64],
+    sums: &mut [f64],
+    pieces: &mut Pieces<T>,
+) -> f64 {
+    let (m, size) = (g.len(), pieces.rows);
+    let factor = T::from_f64(1.0 / side.epsilon);
+    (f.par_chunks_mut(size).zip(pieces.partial.par_chunks_mut(m)))
+        .zip(pieces.scratch.par_chunks_mut(2 * m).zip(pieces.found.par_chunks_mut(1)))
+        .enumerate()
+        .for_each(|(piece, ((f, sums), (scratch, off)))| {
+            off[0] = log_piece(geometry, side, g, factor, piece * size, f, sums, scratch);
+        });
+    combine(&pieces.partial, m, sums, 0.0, |a, b| a + b);
+    pieces.found.iter().sum()
+}
+
+/// The same in the kernel domain; `sums` are to be multiplied by v.
+pub(crate) fn kernel_rows<T: Real>(
+    kernel: &[T],
+    base: &[f64],
+    side: Side<'_>,
+    v: &[T],
+    f: &mut [f64],
+    sums: &mut [f64],
+    pieces: &mut Pieces<T>,
+) -> f64 {
+    let (m, size) = (v.len(), pieces.rows);
+    (f.par_chunks_mut(size).zip(pieces.partial.par_chunks_mut(m)))
+        .zip(
+            (kernel.par_chunks(size * m).zip(base.par_chunks(size)))
+                .zip(pieces.found.par_chunks_mut(1)),
+        )
+        .enumerate()
+        .for_each(|(piece, ((f, sums), ((kernel, base), off)))| {
+            off[0] = kernel_piece(kernel, base, side, v, piece * size, f, sums);
+        });
+    combine(&pieces.partial, m, sums, 0.0, |a, b| a + b);
+    pieces.found.iter().sum()
+}
+
+/// Kᵀ (a ∘ K x)
+pub(crate) fn kernel_product<T: Real>(
+    kernel: &[T],
+    a: &[f64],
+    x: &[T],
+    product: &mut [f64],
+    pieces: &mut Pieces<T>,
+) {
+    let (m, size) = (x.len(), pieces.rows);
+    (kernel.par_chunks(size * m).zip(a.par_chunks(size)))
+        .zip(pieces.partial.par_chunks_mut(m))
+        .for_each(|((kernel, a), sums)| product_piece(kernel, a, x, sums));
+    combine(&pieces.partial, m, product, 0.0, |a, b| a + b);
+}
+
+/// K_ij = exp((g_j − C_ij + f_i)/ε); `g` is g_j + ε ln r_j.
+pub(crate) fn fill_kernel<T: Real>(
+    geometry: &dyn Geometry<T>,
+    epsilon: f64,
+    f: &[f64],
+    g: &[T],
+    kernel: &mut [T],
+    pieces: &mut Pieces<T>,
+) {
+    let (m, size) = (g.len(), pieces.rows);
+    let factor = T::from_f64(1.0 / epsilon);
+    (kernel.par_chunks_mut(size * m).zip(f.par_chunks(size)))
+        .zip(pieces.scratch.par_chunks_mut(2 * m))
+        .enumerate()
+        .for_each(|(piece, ((kernel, f), scratch))| {
+            fill_piece(geometry, f, g, factor, piece * size, kernel, scratch);
+        });
+}
+
+/// Largest h_i − C_ij of each column, into `tops`.
+pub(crate) fn column_tops<T: Real>(
+    geometry: &dyn Geometry<T>,
+    h: &[T],
+    tops: &mut [f64],
+    pieces: &mut Pieces<T>,
+) {
+    let (m, size) = (tops.len(), pieces.rows);
+    (h.par_chunks(size).zip(pieces.partial.par_chunks_mut(m)))
+        .zip(pieces.scratch.par_chunks_mut(2 * m))
+        .enumerate()
+        .for_each(|(piece, ((h, tops), scratch))| {
+            top_piece(geometry, h, piece * size, tops, scratch);
+        });
+    combine(&pieces.partial, m, tops, f64::NEG_INFINITY, f64::max);
+}
+
+/// Σ_i exp((h_i − C_ij − top_j)/ε) of each column, into `sums`.
+pub(crate) fn column_sums<T: Real>(
+    geometry: &dyn Geometry<T>,
+    epsilon: f64,
+    h: &[T],
+    tops: &[T],
+    sums: &mut [f64],
+    pieces: &mut Pieces<T>,
+) {
+    let (m, size) = (tops.len(), pieces.rows);
+    let factor = T::from_f64(1.0 / epsilon);
+    (h.par_chunks(size).zip(pieces.partial.par_chunks_mut(m)))
+        .zip(pieces.scratch.par_chunks_mut(2 * m))
+        .enumerate()
+        .for_each(|(piece, ((h, sums), scratch))| {
+            sum_piece(geometry, h, tops, factor, piece * size, sums, scratch);
+        });
+    combine(&pieces.partial, m, sums, 0.0, |a, b| a + b);
 }

@@ -1,7 +1,7 @@
 //! Balanced entropic transport.
 
 use ndarray::{Array1, Array2};
-use swav_core::transport::{Status, Transport, transport};
+use swav_core::transport::{Dense, Problem, Sinkhorn, Status};
 
 use crate::transport_figures::{CASES, Case};
 use crate::{draws, points};
@@ -35,17 +35,19 @@ fn plans_potentials_and_values() {
     for case in CASES {
         let (cost, a, b) = problem(case);
         // As far as f64 goes.
-        let t = Transport { epsilon: case.epsilon, tolerance: 0.0, max_iterations: 1_000_000 };
-        let solution = transport(&cost, &a, &b, t).unwrap();
+        let t = Sinkhorn { tolerance: 0.0, max_iterations: 1_000_000, ..Sinkhorn::plain() };
+        let geometry = Dense::new(&cost);
+        let problem = Problem::new(&geometry, &a, &b, case.epsilon).unwrap();
+        let solution = t.solve(&problem).unwrap();
         let tolerance = 10.0 * case.apart.max(1e-13);
         let close = |what: &str, found: f64, expected: f64| {
             let off = (found - expected).abs();
             assert!(off <= tolerance, "{}: {what} {found}, expected {expected}", case.name);
         };
         assert_ne!(solution.status, Status::MaxIter);
-        close("value", solution.value, case.value);
-        close("linear", solution.linear, case.linear);
-        for (p, e) in solution.plan(&cost, &a, &b).unwrap().iter().zip(case.plan.as_flattened()) {
+        close("value", solution.value(), case.value);
+        close("linear", solution.linear(), case.linear);
+        for (p, e) in solution.plan().iter().zip(case.plan.as_flattened()) {
             close("plan", *p, *e);
         }
         if let Some((f, g)) = case.potentials {
@@ -58,8 +60,10 @@ fn plans_potentials_and_values() {
 #[test]
 fn a_larger_problem_of_64_by_48() {
     let cost = squared_distances(&points(11, 64, 3), &points(12, 48, 3));
-    let t = Transport { epsilon: 0.05, tolerance: 0.0, max_iterations: 100_000 };
-    let solution = transport(&cost, &weights(13, 64), &weights(14, 48), t).unwrap();
-    assert!((solution.value - 0.176_550_516_462_951).abs() < 1e-12);
-    assert!((solution.linear - 0.087_539_565_467_690_8).abs() < 1e-12);
+    let geometry = Dense::new(&cost);
+    let problem = Problem::new(&geometry, &weights(13, 64), &weights(14, 48), 0.05).unwrap();
+    let t = Sinkhorn { tolerance: 0.0, max_iterations: 100_000, ..Sinkhorn::default() };
+    let solution = t.solve(&problem).unwrap();
+    assert!((solution.value() - 0.176_550_516_462_951).abs() < 1e-12);
+    assert!((solution.linear() - 0.087_539_565_467_690_8).abs() < 1e-12);
 }

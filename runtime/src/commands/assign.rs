@@ -6,7 +6,7 @@
 
 use ndarray::Array2;
 use serde_json::json;
-use swav_core::sinkhorn::{Sinkhorn, codes};
+use swav_core::codes::{Rounds, codes};
 
 use super::embed::{folder_exists, names_path, outputs, said, write_names};
 use crate::cli::AssignArgs;
@@ -30,7 +30,7 @@ pub fn run(args: &AssignArgs) -> Result<()> {
     let prototypes = set.features.ncols();
     let balanced = if args.balanced || args.codes.is_some() {
         let swav = &model.weights.config.swav;
-        let how = Sinkhorn { epsilon: swav.epsilon, iterations: swav.sinkhorn_iterations };
+        let how = Rounds { epsilon: swav.epsilon, iterations: swav.sinkhorn_iterations };
         let q = codes(&set.features, how).map_err(|e| {
             Error::diverged("the scores of the data set", e.to_string(), "an earlier checkpoint")
         })?;

@@ -7,11 +7,11 @@ use std::ops::Range;
 use super::Scratch;
 use super::element::Element;
 use super::linear::{linear_backward_input, linear_backward_weight, linear_forward};
+use swav_core::codes::{Rounds, Workspace, codes_into};
 use swav_core::loss::contrastive::{self, NtXent, nt_xent_into};
 use swav_core::loss::cross_entropy_into;
 use swav_core::loss::swapped::{Swapped as SwappedLoss, swapped_into};
 use swav_core::scores::normalize_prototypes;
-use swav_core::sinkhorn::{Sinkhorn, Workspace, codes_into};
 use swav_core::{Queue, Reduce};
 
 use super::{Write, moments};
@@ -165,7 +165,7 @@ impl<T: Element> ObjectiveMemory<T> {
         let range = network.params.get(s.prototypes).range();
         let prototypes = &params[range.clone()];
         linear_forward(rows, d, k, &mut self.scores, &self.embeddings, prototypes, None, scratch);
-        let sinkhorn = Sinkhorn { epsilon: s.epsilon, iterations: s.iterations };
+        let sinkhorn = Rounds { epsilon: s.epsilon, iterations: s.iterations };
         let ranks = Ranks::new(comm);
         for (i, &view) in s.assign.iter().enumerate() {
             let scores = &self.scores[view * b * k..(view + 1) * b * k];

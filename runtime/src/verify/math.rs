@@ -4,12 +4,12 @@
 
 use ndarray::{Array1, Array2};
 use serde::Serialize;
+use swav_core::codes::{Rounds, codes};
 use swav_core::loss::contrastive::nt_xent;
 use swav_core::loss::cross_entropy;
 use swav_core::loss::swapped::{Swapped, swapped};
 use swav_core::simd::{self, Isa};
-use swav_core::sinkhorn::{Sinkhorn, codes};
-use swav_core::transport::{Transport, transport};
+use swav_core::transport::{Dense, Problem, Sinkhorn};
 use swav_core::{Real, rows, scores};
 
 use crate::error::{Error, Result};
@@ -89,7 +89,7 @@ fn on(isa: Isa) -> Checked {
 
     let (z, c) = (unit(1, B, D), unit(2, K, D));
     let s = scores(&z, &c)?;
-    let published = Sinkhorn { epsilon: 0.05, iterations: 3 };
+    let published = Rounds { epsilon: 0.05, iterations: 3 };
     let q = codes(&s, published)?;
     let sums = q.rows().into_iter().map(|r| (r.sum() - 1.0).abs()).fold(0.0, f64::max);
     law("code rows sum to 1", sums, K as f64 * eps);
@@ -117,7 +117,7 @@ fn on(isa: Isa) -> Checked {
         largest(&single, &q),
         8.0 * f64::from(f32::EPSILON) / published.epsilon,
     );
-    let wild = codes(&drawn(5, B, K, 1e4), Sinkhorn { epsilon: 1e-3, iterations: 3 })?;
+    let wild = codes(&drawn(5, B, K, 1e4), Rounds { epsilon: 1e-3, iterations: 3 })?;
     let wild = wild.rows().into_iter().map(|r| (r.sum() - 1.0).abs()).fold(0.0, f64::max);
     law("codes of scores in ±1e4 at ε 1e-3 sum to 1", wild, K as f64 * eps);
 
@@ -154,14 +154,15 @@ fn on(isa: Isa) -> Checked {
         Array1::from_iter(w.iter().map(|v| v / w.sum()))
     };
     let (a, b) = (weights(14, 17), weights(15, 11));
-    let problem = Transport { epsilon: 0.1, tolerance: 1e-13, max_iterations: 20_000 };
-    let solution = transport(&cost, &a, &b, problem)?;
-    let plan = solution.plan(&cost, &a, &b)?;
+    let geometry = Dense::new(&cost);
+    let problem = Problem::new(&geometry, &a, &b, 0.1)?;
+    let solution = Sinkhorn { tolerance: 1e-13, ..Sinkhorn::default() }.solve(&problem)?;
+    let plan = solution.plan();
     let rows = plan.rows().into_iter().zip(&a).map(|(r, w)| (r.sum() - w).abs()).sum::<f64>();
     let columns = plan.columns().into_iter().zip(&b).map(|(r, w)| (r.sum() - w).abs()).sum::<f64>();
     law("a transport plan has both marginals", rows + columns, 1e-12);
     let dual = a.dot(&solution.f) + b.dot(&solution.g);
-    law("transport: dual and primal value agree", (dual - solution.value).abs(), 1e-12);
+    law("transport: dual and primal value agree", (dual - solution.value()).abs(), 1e-12);
     Ok(laws)
 }
 
@@ -179,10 +180,10 @@ fn exp_error<T: Real>(bits: i32) -> f64 {
 }
 
 /// The published loop in plain f64: exp of the scores less their maximum, prototypes first, then samples.
-fn plain_codes(s: &Array2<f64>, sinkhorn: Sinkhorn) -> Array2<f64> {
+fn plain_codes(s: &Array2<f64>, rounds: Rounds) -> Array2<f64> {
     let top = s.iter().fold(f64::MIN, |m, &v| m.max(v));
-    let mut q = s.mapv(|v| ((v - top) / sinkhorn.epsilon).exp());
-    for _ in 0..sinkhorn.iterations {
+    let mut q = s.mapv(|v| ((v - top) / rounds.epsilon).exp());
+    for _ in 0..rounds.iterations {
         for mut column in q.columns_mut() {
             let sum = column.sum();
             column /= sum;

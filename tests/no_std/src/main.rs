@@ -15,7 +15,7 @@ use core::sync::atomic::{AtomicUsize, Ordering};
 
 use ndarray::{Array2, array};
 use swav_core::loss::swapped::{Swapped, swapped};
-use swav_core::{Sinkhorn, codes, scores};
+use swav_core::{Rounds, codes, scores};
 
 // The C library gives the entry point, and core's memcpy and memset.
 #[link(name = "c")]
@@ -82,7 +82,7 @@ fn balanced() -> bool {
     let embeddings = array![[1.0_f32, 0.0], [0.8, 0.6]];
     let prototypes = array![[1.0_f32, 0.0], [0.0, 1.0]];
     let Ok(scores) = scores(&embeddings, &prototypes) else { return false };
-    let Ok(q) = codes(&scores, Sinkhorn { epsilon: 0.05, iterations: 100 }) else { return false };
+    let Ok(q) = codes(&scores, Rounds { epsilon: 0.05, iterations: 100 }) else { return false };
     let rows = q.rows().into_iter().all(|row| (row.sum() - 1.0).abs() < 1e-6);
     rows && q[[0, 0]] > 0.99 && q[[1, 1]] > 0.99
 }
@@ -90,7 +90,7 @@ fn balanced() -> bool {
 /// Scores whose exponentials no number can hold.
 fn extreme() -> bool {
     let scores = array![[400.0_f64, -400.0, 0.0], [-300.0, 350.0, 10.0], [5.0, 4.0, 390.0]];
-    let Ok(q) = codes(&scores, Sinkhorn::default()) else { return false };
+    let Ok(q) = codes(&scores, Rounds::default()) else { return false };
     q.iter().zip(&Array2::<f64>::eye(3)).all(|(q, e)| (q - e).abs() < 1e-12)
 }
 

@@ -41,7 +41,7 @@ mod kernels;
 
 /// What the codes depend on besides the scores.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Sinkhorn {
+pub struct Rounds {
     /// Entropic regularisation ε, in units of a score: 0.05 in the paper, 0.03 for small batches.
     /// Above 0, finite, and large enough that 1/ε is finite.
     pub epsilon: f64,
@@ -49,14 +49,14 @@ pub struct Sinkhorn {
     pub iterations: u32,
 }
 
-impl Default for Sinkhorn {
+impl Default for Rounds {
     /// The published values: ε = 0.05, 3 rounds.
     fn default() -> Self {
-        Sinkhorn { epsilon: 0.05, iterations: 3 }
+        Rounds { epsilon: 0.05, iterations: 3 }
     }
 }
 
-impl Sinkhorn {
+impl Rounds {
     fn check<T: Real>(&self) -> Result<(), Error> {
         Error::positive("epsilon", self.epsilon)?;
         if !T::from_f64(1.0 / self.epsilon).is_finite() {
@@ -141,18 +141,18 @@ impl<T: Real> Workspace<T> {
 ///
 /// ```
 /// use ndarray::array;
-/// use swav_core::{codes, Sinkhorn};
+/// use swav_core::{codes, Rounds};
 ///
 /// // Two samples that both prefer prototype 0, one more than the other: each gets its own.
-/// let q = codes(&array![[1.0_f64, 0.0], [0.5, 0.0]], Sinkhorn { epsilon: 0.05, iterations: 50 })?;
+/// let q = codes(&array![[1.0_f64, 0.0], [0.5, 0.0]], Rounds { epsilon: 0.05, iterations: 50 })?;
 /// assert!(q[[0, 0]] > 0.98 && q[[1, 1]] > 0.98);
 /// # Ok::<(), swav_core::Error>(())
 /// ```
-pub fn codes<T: Real>(scores: &ArrayRef2<T>, sinkhorn: Sinkhorn) -> Result<Array2<T>, Error> {
+pub fn codes<T: Real>(scores: &ArrayRef2<T>, rounds: Rounds) -> Result<Array2<T>, Error> {
     let (rows, prototypes) = scores.dim();
     let mut out = alloc::vec![T::ZERO; rows * prototypes];
     let (scores, mut workspace) = (contiguous(scores), Workspace::new());
-    codes_into(&scores, prototypes, rows, sinkhorn, &Local, &mut workspace, &mut out)?;
+    codes_into(&scores, prototypes, rows, rounds, &Local, &mut workspace, &mut out)?;
     Ok(array((rows, prototypes), out))
 }
 
@@ -180,12 +180,12 @@ pub fn codes_into<T: Real>(
     scores: &[T],
     prototypes: usize,
     keep: usize,
-    sinkhorn: Sinkhorn,
+    rounds: Rounds,
     reduce: &dyn Reduce,
     workspace: &mut Workspace<T>,
     out: &mut [T],
 ) -> Result<(), Error> {
-    sinkhorn.check::<T>()?;
+    rounds.check::<T>()?;
     if prototypes == 0 && scores.is_empty() && out.is_empty() {
         return Ok(());
     }
@@ -201,14 +201,14 @@ pub fn codes_into<T: Real>(
     workspace.resize(rows, prototypes);
     let (top, range) = range(scores, prototypes, reduce, workspace)?;
     let kept = (rows - keep) * prototypes;
-    if range / sinkhorn.epsilon <= kernels::range_limit::<T>() {
-        in_kernel_domain(scores, prototypes, top, sinkhorn, reduce, workspace);
+    if range / rounds.epsilon <= kernels::range_limit::<T>() {
+        in_kernel_domain(scores, prototypes, top, rounds, reduce, workspace);
         let (kernel, u) = (&workspace.kernel[kept..scores.len()], &workspace.prototypes);
         (kernel.par_chunks(ROWS * prototypes).zip(out.par_chunks_mut(ROWS * prototypes)))
             .for_each(|(m, q)| kernels::finish(m, u, q));
     } else {
-        in_log_domain(scores, prototypes, sinkhorn, reduce, workspace);
-        let (g, factor) = (&workspace.prototypes, T::from_f64(1.0 / sinkhorn.epsilon));
+        in_log_domain(scores, prototypes, rounds, reduce, workspace);
+        let (g, factor) = (&workspace.prototypes, T::from_f64(1.0 / rounds.epsilon));
         (scores[kept..].par_chunks(ROWS * prototypes).zip(out.par_chunks_mut(ROWS * prototypes)))
             .for_each(|(s, q)| kernels::finish_log(s, g, factor, q));
     }
@@ -249,7 +249,7 @@ fn in_kernel_domain<T: Real>(
     scores: &[T],
     prototypes: usize,
     top: T,
-    sinkhorn: Sinkhorn,
+    rounds: Rounds,
     reduce: &dyn Reduce,
     workspace: &mut Workspace<T>,
 ) {
@@ -260,7 +260,7 @@ fn in_kernel_domain<T: Real>(
     let (kernel, total) = (&mut kernel[..scores.len()], &mut total[..prototypes]);
     let size = ROWS * prototypes;
     let partial = &mut partial[..scores.len().div_ceil(size) * prototypes];
-    let factor = T::from_f64(1.0 / sinkhorn.epsilon);
+    let factor = T::from_f64(1.0 / rounds.epsilon);
     (scores.par_chunks(size).zip(kernel.par_chunks_mut(size)))
         .zip(partial.par_chunks_mut(prototypes))
         .for_each(|((s, m), sums)| kernels::start(s, top, factor, m, sums));
@@ -272,7 +272,7 @@ fn in_kernel_domain<T: Real>(
         for (u, &mass) in u.iter_mut().zip(total.iter()) {
             *u = T::from_f64(least / mass);
         }
-        if round == sinkhorn.iterations {
+        if round == rounds.iterations {
             return;
         }
         let u: &[T] = u;
@@ -284,7 +284,7 @@ fn in_kernel_domain<T: Real>(
 fn in_log_domain<T: Real>(
     scores: &[T],
     prototypes: usize,
-    sinkhorn: Sinkhorn,
+    rounds: Rounds,
     reduce: &dyn Reduce,
     workspace: &mut Workspace<T>,
 ) {
@@ -294,7 +294,7 @@ fn in_log_domain<T: Real>(
     f.resize(scores.len() / prototypes, T::ZERO);
     let total = &mut total[..prototypes];
     let partial = &mut partial[..scores.len().div_ceil(size) * prototypes];
-    let factor = T::from_f64(1.0 / sinkhorn.epsilon);
+    let factor = T::from_f64(1.0 / rounds.epsilon);
     for round in 1.. {
         // f = 0 in the first round: no sample is shifted.
         (scores.par_chunks(size).zip(f.par_chunks(ROWS)))
@@ -312,14 +312,14 @@ fn in_log_domain<T: Real>(
         combine(partial, prototypes, total, 0.0, |a, b| a + b);
         reduce.sum(total);
         for ((g, &top), &mass) in g.iter_mut().zip(tops).zip(total.iter()) {
-            *g = T::from_f64(top.to_f64() + sinkhorn.epsilon * Real::ln(mass));
+            *g = T::from_f64(top.to_f64() + rounds.epsilon * Real::ln(mass));
         }
-        if round == sinkhorn.iterations {
+        if round == rounds.iterations {
             return;
         }
         let g: &[T] = g;
         (scores.par_chunks(size).zip(f.par_chunks_mut(ROWS)))
-            .for_each(|(s, f)| kernels::samples_log(s, g, sinkhorn.epsilon, f));
+            .for_each(|(s, f)| kernels::samples_log(s, g, rounds.epsilon, f));
     }
 }
 

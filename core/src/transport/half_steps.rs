@@ -1,0 +1,205 @@
+//! The two halves of an iteration: columns move g, rows move f, in the log domain or with a kernel.
+
+use super::problem::{Marginal, Problem};
+use super::run::{Columns, Run};
+use super::sinkhorn::Method;
+use super::sweep::{self, Side};
+use crate::real::Real;
+
+/// The kernel is made again when a potential is further than this many ε from its base (f32; f64 ten times as far):
+/// an entry lost to underflow would still be below machine epsilon then.
+pub(super) const FAR: f64 = 20.0;
+
+impl<T: Real> Run<'_, '_, T> {
+    /// The first half of an iteration: g.
+    pub(super) fn move_columns(&mut self, relaxation: f64) {
+        let side = self.side(1, relaxation);
+        if self.columns == Columns::FromSums {
+            let work = &mut *self.workspace;
+            let least = (T::MIN_POSITIVE / T::EPSILON).to_f64();
+            let trusted = |((&sum, &b), &g): ((&f64, &f64), &f64)| {
+                b == 0.0 || g == f64::NEG_INFINITY || sum > least * b.max(1.0)
+            };
+            if (work.sums.iter().zip(side.weights)).zip(&work.g).all(trusted) {
+                for (j, (g, &sum)) in work.g.iter_mut().zip(&work.sums).enumerate() {
+                    if side.weights[j] > 0.0 && *g > f64::NEG_INFINITY {
+                        // The sum with the reference weight alone is what `update` expects to be told of.
+                        let ln_reference = side.ln_reference(j);
+                        let unit = *g + side.epsilon * (ln_reference - Real::ln(sum));
+                        *g = side.update(j, *g, unit).0;
+                    }
+                }
+            } else {
+                self.columns_from_rows(side);
+            }
+        } else if self.columns == Columns::FromRows {
+            self.columns_from_rows(side);
+        }
+        self.translate();
+    }
+
+    /// g_j from −ε ln Σ_i r_i exp((f_i − C_ij)/ε), around each column's own maximum.
+    pub(super) fn columns_from_rows(&mut self, side: Side<'_>) {
+        let rows = self.side(0, 1.0);
+        let work = &mut *self.workspace;
+        unit_columns(
+            self.problem,
+            rows,
+            &work.f,
+            &mut work.rows,
+            &mut work.columns,
+            &mut work.sums,
+            &mut work.pieces,
+        );
+        for (j, (g, &unit)) in work.g.iter_mut().zip(&work.sums).enumerate() {
+            // A column that no row may reach takes no part.
+            *g = if unit == f64::INFINITY { f64::NEG_INFINITY } else { side.update(j, *g, unit).0 };
+        }
+    }
+
+    /// Moves a constant from g to f, which changes no plan, to where the dual objective is largest (Séjourné et al.
+    /// 2022): only when neither marginal is hard does it depend on it.
+    fn translate(&mut self) {
+        let [Marginal::Kl(ra), Marginal::Kl(rb)] = self.problem.marginals else { return };
+        let sum = |weights: &[f64], x: &[f64], rho: f64| -> f64 {
+            let term = |(w, x): (&f64, &f64)| {
+                if *x > f64::NEG_INFINITY { w * Real::exp(-x / rho) } else { 0.0 }
+            };
+            weights.iter().zip(x).map(term).sum()
+        };
+        let (problem, work) = (self.problem, &mut *self.workspace);
+        let shift = ra * rb / (ra + rb)
+            * (Real::ln(sum(&problem.a, &work.f, ra)) - Real::ln(sum(&problem.b, &work.g, rb)));
+        if shift.is_finite() && self.columns != Columns::FromRows {
+            work.f.iter_mut().for_each(|f| *f += shift);
+            work.g.iter_mut().for_each(|g| *g -= shift);
+        }
+    }
+
+    /// The second half: f, the column sums, and the error.
+    pub(super) fn pass(&mut self, relaxation: f64) {
+        let kernel = self.report.method == Method::Kernel;
+        // One pass in the log domain first: a kernel around potentials that do not fit it would be empty.
+        if !(kernel && self.progress.iterations > 0 && self.kernel_pass(relaxation)) {
+            self.log_pass(relaxation);
+            self.in_kernel = false;
+        }
+        self.progress.iterations += 1;
+        self.columns = Columns::FromSums;
+    }
+
+    fn log_pass(&mut self, relaxation: f64) {
+        let (rows, columns) = (self.side(0, relaxation), self.side(1, 1.0));
+        let work = &mut *self.workspace;
+        for (j, (to, &g)) in work.columns.iter_mut().zip(&work.g).enumerate() {
+            *to = T::from_f64(g + columns.epsilon * columns.ln_reference(j));
+        }
+        let (geometry, g) = (self.problem.geometry, &work.columns);
+        let off = sweep::log_rows(geometry, rows, g, &mut work.f, &mut work.sums, &mut work.pieces);
+        self.measure(off);
+    }
+
+    /// False when the kernel could not be used; nothing has changed then.
+    pub(super) fn kernel_pass(&mut self, relaxation: f64) -> bool {
+        let epsilon = self.progress.epsilon;
+        let far = if T::EPSILON.to_f64() > 1e-10 { FAR } else { 10.0 * FAR };
+        let near = |x: &[f64], base: &[f64]| {
+            x.iter()
+                .zip(base)
+                .all(|(x, base)| (x - base).abs() <= far * epsilon || *x == f64::NEG_INFINITY)
+        };
+        let work = &*self.workspace;
+        if !(self.in_kernel && near(&work.g, &work.base[1]) && near(&work.f, &work.base[0])) {
+            self.absorb();
+        }
+        let rows = self.side(0, relaxation);
+        let work = &mut *self.workspace;
+        for (v, (g, base)) in work.v.iter_mut().zip(work.g.iter().zip(&work.base[1])) {
+            *v = if *g == f64::NEG_INFINITY {
+                T::ZERO
+            } else {
+                T::from_f64(Real::exp((g - base) / epsilon))
+            };
+        }
+        let off = sweep::kernel_rows(
+            &work.kernel,
+            &work.base[0],
+            rows,
+            &work.v,
+            &mut work.f,
+            &mut work.sums,
+            &mut work.pieces,
+        );
+        if !off.is_finite() {
+            // A sum left the range of the type: this kernel does not fit.
+            if relaxation != 1.0 {
+                work.f.clone_from(&work.last[0]);
+            }
+            return false;
+        }
+        for (sum, v) in work.sums.iter_mut().zip(&work.v) {
+            *sum *= v.to_f64();
+        }
+        self.measure(off);
+        true
+    }
+
+    /// Makes the kernel around the present potentials.
+    pub(super) fn absorb(&mut self) {
+        let columns = self.side(1, 1.0);
+        let work = &mut *self.workspace;
+        work.base[0].clone_from(&work.f);
+        work.base[1].clone_from(&work.g);
+        work.v.resize(work.g.len(), T::ZERO);
+        work.kernel.resize(work.f.len() * work.g.len(), T::ZERO);
+        for (j, (to, &g)) in work.columns.iter_mut().zip(&work.g).enumerate() {
+            *to = T::from_f64(g + columns.epsilon * columns.ln_reference(j));
+        }
+        sweep::fill_kernel(
+            self.problem.geometry,
+            columns.epsilon,
+            &work.f,
+            &work.columns,
+            &mut work.kernel,
+            &mut work.pieces,
+        );
+        self.in_kernel = true;
+        self.report.absorptions += 1;
+    }
+
+    /// The error of the pass just made, whose rows are off by `off`.
+    fn measure(&mut self, off: f64) {
+        let side = self.side(1, 1.0);
+        let work = &*self.workspace;
+        let mut error = off;
+        for (j, (&sum, &g)) in work.sums.iter().zip(&work.g).enumerate() {
+            if g > f64::NEG_INFINITY {
+                error += (sum - side.goal(j, g)).abs();
+            }
+        }
+        self.progress.error = error / self.problem.mass();
+    }
+}
+
+/// The soft transform of f: g_j = −ε ln Σ_i r_i exp((f_i − C_ij)/ε), into `g`; +∞ where no row may reach.
+pub(super) fn unit_columns<T: Real>(
+    problem: &Problem<'_, T>,
+    rows: Side<'_>,
+    f: &[f64],
+    h: &mut [T],
+    tops: &mut [T],
+    g: &mut [f64],
+    pieces: &mut sweep::Pieces<T>,
+) {
+    for (i, (h, &f)) in h.iter_mut().zip(f).enumerate() {
+        *h = T::from_f64(f + rows.epsilon * rows.ln_reference(i));
+    }
+    sweep::column_tops(problem.geometry, h, g, pieces);
+    for (top, g) in tops.iter_mut().zip(g.iter_mut()) {
+        *top = if *g == f64::NEG_INFINITY { T::ZERO } else { T::from_f64(*g) };
+    }
+    sweep::column_sums(problem.geometry, rows.epsilon, h, tops, g, pieces);
+    for (g, top) in g.iter_mut().zip(tops) {
+        *g = -(top.to_f64() + rows.epsilon * Real::ln(*g));
+    }
+}

@@ -1,0 +1,118 @@
+//! Newton steps on g, with f eliminated, for problems where plain iterations are slow: small ε.
+//!
+//! With rows exact, the dual objective as a function of g alone has the gradient r = b − Pᵀ1 and
+//!
+//! ```text
+//! −ε · Hessian = diag(Pᵀ 1) − Pᵀ diag(1/a) P
+//! ```
+//!
+//! which is positive semidefinite; its null space is that of the gauge, and r has no part in it. The step solves
+//! this for δ = Δg/ε by conjugate gradients with the diagonal as preconditioner. With the kernel absorbed at the present
+//! potentials, P_ij = a_i K_ij, so a product reads the kernel once: Pᵀ diag(1/a) P x = Kᵀ (a ∘ K x). The step is halved
+//! until the dual objective rises enough (Armijo) or the error halves.
+
+use super::half_steps::FAR;
+use super::run::{Columns, Run};
+use super::sweep;
+use crate::real::Real;
+
+/// Products of one step at most.
+const MOST_PRODUCTS: u32 = 400;
+/// Halvings of one step at most.
+const MOST_HALVINGS: u32 = 12;
+
+impl<T: Real> Run<'_, '_, T> {
+    /// One Newton step; a plain iteration when it leads nowhere.
+    pub(super) fn newton_step(&mut self) {
+        let error = self.progress.error;
+        let before = self.dual();
+        self.absorb();
+        self.report.newton_steps += 1;
+        let slope = self.newton_direction(libm::sqrt(error).min(0.1));
+        let work = &mut *self.workspace;
+        work.last[0].clone_from(&work.f);
+        work.last[1].clone_from(&work.g);
+        let epsilon = self.progress.epsilon;
+        let longest = work.newton[0].iter().fold(0.0_f64, |most, x| most.max(x.abs()));
+        let mut t = if longest > 0.0 { (0.5 * FAR / longest).min(1.0) } else { 1.0 };
+        for _ in 0..MOST_HALVINGS {
+            if !slope.is_finite() || slope <= 0.0 {
+                break;
+            }
+            let work = &mut *self.workspace;
+            for ((g, &last), &delta) in work.g.iter_mut().zip(&work.last[1]).zip(&work.newton[0]) {
+                *g = last + t * epsilon * delta;
+            }
+            self.progress.iterations += 1;
+            if self.kernel_pass(1.0) {
+                let rise = self.dual() - before;
+                let enough = rise >= 1e-4 * t * epsilon * slope;
+                // A rise within the rounding of the objective says nothing; the error must not grow then.
+                let clear = rise > 1e-13 * before.abs() || self.progress.error <= error;
+                if enough && clear || self.progress.error < 0.5 * error {
+                    self.columns = Columns::FromSums;
+                    return;
+                }
+            }
+            t *= 0.5;
+        }
+        let work = &mut *self.workspace;
+        work.f.clone_from(&work.last[0]);
+        work.g.clone_from(&work.last[1]);
+        self.columns = Columns::AsTheyAre;
+        self.plain_for(5);
+    }
+
+    /// δ with (diag(Pᵀ1) − Pᵀ diag(1/a) P) δ = r to the relative residual `forcing`; returns ⟨r, δ⟩.
+    fn newton_direction(&mut self, forcing: f64) -> f64 {
+        let (problem, work) = (self.problem, &mut *self.workspace);
+        let m = work.g.len();
+        let [x, r, p, image] = &mut work.newton;
+        for vector in [&mut *x, &mut *r, &mut *p, &mut *image] {
+            vector.clear();
+            vector.resize(m, 0.0);
+        }
+        for (r, (b, sum)) in r.iter_mut().zip(problem.b.iter().zip(&work.sums)) {
+            *r = b - sum;
+        }
+        let gradient: alloc::vec::Vec<f64> = r.clone();
+        // A column without mass has no row in the system.
+        let solved = |r: f64, sum: f64| if sum > 0.0 { r / sum } else { 0.0 };
+        for (p, (&r, &sum)) in p.iter_mut().zip(r.iter().zip(&work.sums)) {
+            *p = solved(r, sum);
+        }
+        let mut rz: f64 = r.iter().zip(p.iter()).map(|(r, z)| r * z).sum();
+        let goal = forcing * forcing * rz;
+        for _ in 0..MOST_PRODUCTS {
+            if rz <= goal || !rz.is_finite() {
+                break;
+            }
+            for (v, &p) in work.v.iter_mut().zip(p.iter()) {
+                *v = T::from_f64(p);
+            }
+            sweep::kernel_product(&work.kernel, &problem.a, &work.v, image, &mut work.pieces);
+            self.report.products += 1;
+            for (image, (&p, &sum)) in image.iter_mut().zip(p.iter().zip(&work.sums)) {
+                *image = sum * p - *image;
+            }
+            let curvature: f64 = p.iter().zip(image.iter()).map(|(p, i)| p * i).sum();
+            if curvature <= 0.0 {
+                break;
+            }
+            let step = rz / curvature;
+            for ((x, r), (p, image)) in
+                x.iter_mut().zip(r.iter_mut()).zip(p.iter().zip(image.iter()))
+            {
+                *x += step * p;
+                *r -= step * image;
+            }
+            let next: f64 = r.iter().zip(&work.sums).map(|(&r, &sum)| r * solved(r, sum)).sum();
+            let ratio = next / rz;
+            rz = next;
+            for (p, (&r, &sum)) in p.iter_mut().zip(r.iter().zip(&work.sums)) {
+                *p = solved(r, sum) + ratio * *p;
+            }
+        }
+        gradient.iter().zip(x.iter()).map(|(r, x)| r * x).sum()
+    }
+}

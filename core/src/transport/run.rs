@@ -1,0 +1,328 @@
+//! A solve under way: one iteration after another, and what follows from its error.
+
+use super::half_steps::unit_columns;
+use super::problem::{Marginal, Problem, Reference};
+use super::sinkhorn::{Acceleration, Method, Progress, Report, Sinkhorn, Status};
+use super::solution::Solution;
+use super::sweep::Side;
+use super::workspace::Workspace;
+use crate::real::Real;
+
+/// Iterations without a new smallest error, or without movement, after which the number type is taken to be at its end.
+const PATIENCE: u32 = 20;
+
+/// Where the g of the next iteration comes from.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Columns {
+    /// From f, by a log-sum-exp of each column.
+    FromRows,
+    /// From the column sums of the last pass.
+    FromSums,
+    /// It is in its place already.
+    AsTheyAre,
+}
+
+/// A solve under way. [`Run::step`] does one iteration; [`Run::finish`] may be called at any time.
+///
+/// It is an iterator over its [`Progress`], which ends when the run does.
+#[derive(Debug)]
+pub struct Run<'a, 'w, T: Real> {
+    pub(super) problem: &'a Problem<'a, T>,
+    pub(super) options: Sinkhorn,
+    pub(super) workspace: &'w mut Workspace<T>,
+    pub(super) columns: Columns,
+    /// The kernel is that of `workspace.base` and the present ε.
+    pub(super) in_kernel: bool,
+    pub(super) progress: Progress,
+    /// Iterations at this ε.
+    stage: u32,
+    best: f64,
+    since: u32,
+    /// The last errors, the newest first.
+    rates: [f64; 2],
+    /// Dual objective after the last pass; only kept while relaxing and by Newton steps.
+    pub(super) dual: f64,
+    /// Plain iterations to do before relaxing again.
+    cautious: u32,
+    pub(super) report: Report,
+}
+
+impl<T: Real> Iterator for Run<'_, '_, T> {
+    type Item = Progress;
+
+    fn next(&mut self) -> Option<Progress> {
+        if self.progress.status.is_some() { None } else { Some(self.step()) }
+    }
+}
+
+impl<'a, 'w, T: Real> Run<'a, 'w, T> {
+    /// Over a workspace whose potentials are in place; annealed only when nobody gave them.
+    pub(super) fn new(
+        problem: &'a Problem<'a, T>,
+        options: Sinkhorn,
+        workspace: &'w mut Workspace<T>,
+        columns: Columns,
+        anneal: bool,
+    ) -> Self {
+        let (kernel, reason) = options.choose(problem);
+        let first =
+            if anneal && options.annealing < 1.0 { problem.range.width() / 10.0 } else { 0.0 };
+        let report = Report {
+            method: if kernel { Method::Kernel } else { Method::Log },
+            reason,
+            absorptions: 0,
+            newton_steps: 0,
+            products: 0,
+            relaxation: 1.0,
+        };
+        let epsilon = problem.epsilon.max(first);
+        Run {
+            problem,
+            options,
+            workspace,
+            columns,
+            in_kernel: false,
+            progress: Progress { iterations: 0, error: f64::INFINITY, epsilon, status: None },
+            stage: 0,
+            best: f64::INFINITY,
+            since: 0,
+            rates: [f64::INFINITY; 2],
+            dual: f64::NEG_INFINITY,
+            cautious: 0,
+            report,
+        }
+    }
+
+    /// Where the run stands.
+    pub fn progress(&self) -> Progress {
+        self.progress
+    }
+
+    /// One iteration: columns, then rows. Does nothing once the run has ended.
+    pub fn step(&mut self) -> Progress {
+        if self.progress.status.is_some() {
+            return self.progress;
+        }
+        let at_target = self.progress.epsilon <= self.problem.epsilon;
+        if at_target && self.wants_newton() {
+            self.newton_step();
+        } else {
+            let relaxation = if at_target { self.relaxation() } else { 1.0 };
+            self.iterate(relaxation);
+        }
+        self.stage += 1;
+        self.rates = [self.progress.error, self.rates[0]];
+        self.judge(at_target);
+        self.progress
+    }
+
+    /// Sets the status, or goes on to the next ε.
+    fn judge(&mut self, at_target: bool) {
+        let Progress { iterations, error, .. } = self.progress;
+        if at_target {
+            if error < self.best {
+                (self.best, self.since) = (error, 0);
+            } else {
+                self.since += 1;
+            }
+            let relaxed = self.report.relaxation != 1.0;
+            if error <= self.options.tolerance {
+                // The rows of a relaxed iteration are off; a plain one makes them exact.
+                if relaxed {
+                    self.iterate(1.0);
+                    self.report.relaxation = 1.0;
+                }
+                if self.progress.error <= self.options.tolerance {
+                    self.progress.status = Some(Status::Converged);
+                    return;
+                }
+            }
+            if self.since >= PATIENCE && (self.best <= self.floor() || !self.moves()) {
+                self.progress.status = Some(Status::Stalled);
+                return;
+            }
+        } else if self.stage >= 10 || error < 0.1 {
+            // Half of the iterations are kept for the ε asked for.
+            let late = iterations >= self.options.max_iterations / 2;
+            let next = if late { 0.0 } else { self.progress.epsilon * self.options.annealing };
+            self.progress.epsilon = next.max(self.problem.epsilon);
+            (self.stage, self.rates) = (0, [f64::INFINITY; 2]);
+            self.columns = Columns::AsTheyAre;
+            self.in_kernel = false;
+        }
+        if iterations >= self.options.max_iterations {
+            self.progress.status = Some(Status::MaxIter);
+        }
+    }
+
+    /// Error at which rounding takes over: of sums of m terms, and of exponents up to the cost's range over ε. An
+    /// error below it only wanders.
+    fn floor(&self) -> f64 {
+        let terms = libm::sqrt(self.workspace.g.len() as f64);
+        let exponent = self.problem.range.width() / self.problem.epsilon;
+        T::EPSILON.to_f64() * (4.0 * (1.0 + terms) + 2.0 * exponent)
+    }
+
+    /// Would the next iteration move g by more than its rounding? On a plateau an error may stand still to the last
+    /// digit for thousands of iterations, while g goes its way.
+    fn moves(&self) -> bool {
+        let (problem, work) = (self.problem, &*self.workspace);
+        let moves = |((&sum, &b), &g): ((&f64, &f64), &f64)| {
+            let step = problem.epsilon * Real::ln(sum / b);
+            b > 0.0 && sum > 0.0 && step.abs() > 8.0 * f64::EPSILON * g.abs()
+        };
+        work.sums.iter().zip(&problem.b).zip(&work.g).any(moves)
+    }
+
+    /// Would plain iterations take long from here?
+    fn slow(&self) -> bool {
+        let rate = self.rates[0] / self.rates[1];
+        let left = Real::ln(self.options.tolerance.max(1e-16) / self.rates[0]) / Real::ln(rate);
+        self.stage >= 5 && rate < 1.0 && left > 20.0 || self.stage >= 50
+    }
+
+    fn wants_newton(&self) -> bool {
+        let able = self.problem.balanced() && self.report.method == Method::Kernel;
+        let wanted = match self.options.acceleration {
+            Acceleration::Newton => self.stage >= 5,
+            Acceleration::Auto => self.report.newton_steps > 0 || self.slow(),
+            _ => false,
+        };
+        able && wanted && self.columns == Columns::FromSums && self.cautious == 0
+    }
+
+    /// Neither relaxed nor Newton steps for so many iterations.
+    pub(super) fn plain_for(&mut self, iterations: u32) {
+        self.cautious = iterations;
+        self.iterate(1.0);
+    }
+
+    /// The relaxation of this iteration.
+    fn relaxation(&mut self) -> f64 {
+        let newton = self.problem.balanced() && self.report.method == Method::Kernel;
+        let factor = match self.options.acceleration {
+            Acceleration::None => 1.0,
+            Acceleration::Fixed(factor) => factor,
+            Acceleration::Auto | Acceleration::Newton if newton => 1.0,
+            _ if self.report.relaxation > 1.0 => self.report.relaxation,
+            Acceleration::Auto if !self.slow() => 1.0,
+            // ω = 2 / (1 + √(1 − η)), η the rate of plain iterations.
+            _ if self.stage >= 5 => {
+                let rate = (self.rates[0] / self.rates[1]).clamp(0.0, 0.999_9);
+                2.0 / (1.0 + libm::sqrt(1.0 - rate))
+            }
+            _ => 1.0,
+        };
+        if self.cautious > 0 {
+            self.cautious -= 1;
+            return 1.0;
+        }
+        self.report.relaxation = factor;
+        factor
+    }
+
+    /// One full iteration with this relaxation. A relaxed one that lowers the dual objective is undone and done
+    /// plainly.
+    fn iterate(&mut self, relaxation: f64) {
+        if relaxation == 1.0 {
+            self.move_columns(1.0);
+            self.pass(1.0);
+            self.dual = f64::NEG_INFINITY;
+            return;
+        }
+        let work = &mut *self.workspace;
+        work.last[0].clone_from(&work.f);
+        work.last[1].clone_from(&work.g);
+        let before = if self.dual.is_finite() { self.dual } else { self.dual() };
+        self.move_columns(relaxation);
+        self.pass(relaxation);
+        self.dual = self.dual();
+        if self.dual < before - 1e-14 * before.abs() {
+            let work = &mut *self.workspace;
+            work.f.clone_from(&work.last[0]);
+            work.g.clone_from(&work.last[1]);
+            self.columns = Columns::AsTheyAre;
+            self.cautious = 10;
+            self.report.relaxation = 1.0;
+            self.iterate(1.0);
+        }
+    }
+
+    pub(super) fn side(&self, which: usize, relaxation: f64) -> Side<'a> {
+        let problem = self.problem;
+        let marginal: Marginal = problem.marginals[which];
+        let epsilon = self.progress.epsilon;
+        Side {
+            weights: if which == 0 { &problem.a } else { &problem.b },
+            counting: problem.reference == Reference::Counting,
+            rho: marginal.rho(),
+            tau: marginal.tau(epsilon),
+            epsilon,
+            relaxation,
+        }
+    }
+
+    /// The dual objective at the present potentials, whose plan has the column sums of the last pass.
+    pub(super) fn dual(&self) -> f64 {
+        let work = &*self.workspace;
+        super::solution::dual(
+            self.problem,
+            self.progress.epsilon,
+            &work.f,
+            &work.g,
+            work.sums.iter().sum(),
+        )
+    }
+
+    /// The solution at the present potentials, in canonical gauge, whatever has been reached.
+    pub fn finish(mut self) -> Solution<'a, T> {
+        if self.progress.iterations == 0 || self.progress.epsilon > self.problem.epsilon {
+            self.progress.epsilon = self.problem.epsilon;
+            self.columns =
+                if self.progress.iterations == 0 { self.columns } else { Columns::AsTheyAre };
+            self.iterate(1.0);
+        } else if self.report.relaxation != 1.0 {
+            self.iterate(1.0);
+        }
+        let side = self.side(1, 1.0);
+        let rows = self.side(0, 1.0);
+        let (problem, work) = (self.problem, &mut *self.workspace);
+        let (mut f, mut g) = (work.f.clone(), work.g.clone());
+        if side.weights.contains(&0.0) {
+            // Columns without weight took no part; their g is the one that the formula gives them.
+            unit_columns(
+                problem,
+                rows,
+                &f,
+                &mut work.rows,
+                &mut work.columns,
+                &mut work.sums,
+                &mut work.pieces,
+            );
+            for (j, g) in g.iter_mut().enumerate().filter(|(j, _)| side.weights[*j] == 0.0) {
+                *g = work.sums[j];
+            }
+        }
+        g.iter_mut().filter(|g| !g.is_finite()).for_each(|g| *g = 0.0);
+        if problem.balanced() {
+            // The constant that makes ⟨a, f⟩ = ⟨b, g⟩.
+            let dot = |w: &[f64], x: &[f64]| w.iter().zip(x).map(|(w, x)| w * x).sum::<f64>();
+            let both = problem.a.iter().sum::<f64>() + problem.b.iter().sum::<f64>();
+            let shift = (dot(&problem.b, &g) - dot(&problem.a, &f)) / both;
+            f.iter_mut().for_each(|f| *f += shift);
+            g.iter_mut().for_each(|g| *g -= shift);
+        }
+        let Progress { error, iterations, status, .. } = self.progress;
+        let reached = error <= self.options.tolerance;
+        let status = if reached { Status::Converged } else { status.unwrap_or(Status::MaxIter) };
+        Solution {
+            problem,
+            f: f.into(),
+            g: g.into(),
+            status,
+            error,
+            iterations,
+            report: self.report,
+        }
+    }
+}
