@@ -12,30 +12,32 @@
 //! each row of Q sums to 1, and the prototypes' shares of mass are equal only nearly. The divisors B
 //! and K cancel, so they do not appear below.
 //!
-//! Two things would surprise. Subtracting each *sample's* largest score before the exponential, as one
-//! does in a softmax, starts the iteration from another v and changes the codes after three rounds; a
-//! constant for the whole matrix, or one per prototype, changes nothing, and those are what is used
-//! here. And rows are read once a round: the same pass that finds v_b adds row b to the sums that
-//! give the next u.
+//! This is balanced transport of the samples to the prototypes with the cost −S and uniform weights, stopped after so
+//! many iterations: Q = B · P. The passes are those of [`transport`](crate::transport).
 //!
-//! Two texts of the same iteration, chosen by the range of the scores over *all* ranks, so that all
-//! ranks choose the same one:
+//! One thing would surprise. Subtracting each *sample's* largest score before the exponential, as one does in a softmax,
+//! starts the iteration from another v and changes the codes after three rounds; a constant for the whole matrix, or one
+//! per prototype, changes nothing, and those are what is used here.
 //!
-//! - *kernel*, when (max S − min S)/ε is at most 60 (f32) or 600 (f64): M is made once, relative to
-//!   the largest score, and kept. Every sum is then a normal number: u stays within e^±range because
-//!   sums over one column and another differ by no more than that.
-//! - *log*, for any wider range: potentials in units of a score, g_k and f_b, each a log-sum-exp around
-//!   its own maximum, which cannot overflow and cannot vanish.
+//! Two domains, chosen by the range of the scores over *all* ranks, so that all ranks choose the same one:
+//!
+//! - *kernel*, when (max S − min S)/ε is at most 40 (f32) or 340 (f64): M is made once, relative to the largest score, and
+//!   kept. Every sum is then a normal number: u stays within e^±range because sums over one column and another differ by no
+//!   more than that.
+//! - *log*, for any wider range: potentials in units of a score, g_k and f_b, each a log-sum-exp around its own maximum,
+//!   which cannot overflow and cannot vanish.
 
 use alloc::vec::Vec;
 
 use ndarray::{Array2, ArrayRef2};
 
-use crate::chunks::{ROWS, combine, *};
+use crate::chunks::{ROWS, *};
 use crate::error::Error;
 use crate::real::Real;
 use crate::reduce::{Local, Reduce};
 use crate::rows::{array, contiguous};
+use crate::transport::Geometry;
+use crate::transport::sweep::{self, Pieces, Side};
 
 mod kernels;
 
@@ -76,16 +78,25 @@ impl Rounds {
 pub struct Workspace<T> {
     /// M, (rows, K); only in the kernel domain.
     kernel: Vec<T>,
-    /// Potential f of each row; only in the log domain.
-    samples: Vec<T>,
+    /// Potential f of each row.
+    samples: Vec<f64>,
+    /// Potential that M is relative to, of each row.
+    base: Vec<f64>,
+    /// The mass of each row, 1.
+    ones: Vec<f64>,
     /// u of each prototype, or its potential g.
     prototypes: Vec<T>,
-    /// Largest s − f of each prototype; only in the log domain.
+    /// Largest entry of each prototype; only in the log domain.
     tops: Vec<T>,
-    /// Sums or maxima over the rows of one piece, (pieces, K).
-    partial: Vec<T>,
-    /// The same over all pieces and ranks.
+    /// f in the scores' type; only in the log domain.
+    shifts: Vec<T>,
+    /// g of each prototype; only in the log domain.
+    potentials: Vec<f64>,
+    /// Sums over all rows of all ranks.
     total: Vec<f64>,
+    /// [largest, − smallest, NaN found] of each piece of rows.
+    ranges: Vec<[T; 3]>,
+    pieces: Pieces<T>,
 }
 
 impl<T: Real> Workspace<T> {
@@ -94,10 +105,15 @@ impl<T: Real> Workspace<T> {
         Workspace {
             kernel: Vec::new(),
             samples: Vec::new(),
+            base: Vec::new(),
+            ones: Vec::new(),
             prototypes: Vec::new(),
             tops: Vec::new(),
-            partial: Vec::new(),
+            shifts: Vec::new(),
+            potentials: Vec::new(),
             total: Vec::new(),
+            ranges: Vec::new(),
+            pieces: Pieces::new(),
         }
     }
 
@@ -106,15 +122,37 @@ impl<T: Real> Workspace<T> {
         let mut workspace = Workspace::new();
         workspace.resize(rows, prototypes);
         workspace.kernel.resize(rows * prototypes, T::ZERO);
-        workspace.samples.resize(rows, T::ZERO);
         workspace
     }
 
     fn resize(&mut self, rows: usize, prototypes: usize) {
+        self.samples.resize(rows, 0.0);
+        self.base.resize(rows, 0.0);
+        self.ones.resize(rows, 1.0);
+        self.shifts.resize(rows, T::ZERO);
         self.prototypes.resize(prototypes, T::ZERO);
         self.tops.resize(prototypes, T::ZERO);
-        self.partial.resize(rows.div_ceil(ROWS) * prototypes.max(3), T::ZERO);
-        self.total.resize(prototypes.max(3), 0.0);
+        self.potentials.resize(prototypes, 0.0);
+        self.total.resize(prototypes, 0.0);
+        self.ranges.resize(rows.div_ceil(ROWS), [T::ZERO; 3]);
+        self.pieces.resize(rows, prototypes);
+    }
+}
+
+/// Scores as a cost, −S.
+struct Scores<'a, T> {
+    scores: &'a [T],
+    prototypes: usize,
+}
+
+impl<T: Real> Geometry<T> for Scores<'_, T> {
+    fn shape(&self) -> (usize, usize) {
+        (self.scores.len() / self.prototypes, self.prototypes)
+    }
+
+    fn fill_row(&self, row: usize, costs: &mut [T]) {
+        let scores = &self.scores[row * self.prototypes..];
+        costs.iter_mut().zip(scores).for_each(|(c, &s)| *c = -s);
     }
 }
 
@@ -201,15 +239,16 @@ pub fn codes_into<T: Real>(
     workspace.resize(rows, prototypes);
     let (top, range) = range(scores, prototypes, reduce, workspace)?;
     let kept = (rows - keep) * prototypes;
+    let size = ROWS * prototypes;
     if range / rounds.epsilon <= kernels::range_limit::<T>() {
-        in_kernel_domain(scores, prototypes, top, rounds, reduce, workspace);
+        in_kernel_domain(&Scores { scores, prototypes }, top, rounds, reduce, workspace);
         let (kernel, u) = (&workspace.kernel[kept..scores.len()], &workspace.prototypes);
-        (kernel.par_chunks(ROWS * prototypes).zip(out.par_chunks_mut(ROWS * prototypes)))
+        (kernel.par_chunks(size).zip(out.par_chunks_mut(size)))
             .for_each(|(m, q)| kernels::finish(m, u, q));
     } else {
-        in_log_domain(scores, prototypes, rounds, reduce, workspace);
+        in_log_domain(&Scores { scores, prototypes }, rounds, reduce, workspace);
         let (g, factor) = (&workspace.prototypes, T::from_f64(1.0 / rounds.epsilon));
-        (scores[kept..].par_chunks(ROWS * prototypes).zip(out.par_chunks_mut(ROWS * prototypes)))
+        (scores[kept..].par_chunks(size).zip(out.par_chunks_mut(size)))
             .for_each(|(s, q)| kernels::finish_log(s, g, factor, q));
     }
     Ok(())
@@ -222,14 +261,13 @@ fn range<T: Real>(
     reduce: &dyn Reduce,
     workspace: &mut Workspace<T>,
 ) -> Result<(T, f64), Error> {
-    let stride = prototypes.max(3);
-    (scores.par_chunks(ROWS * prototypes).zip(workspace.partial.par_chunks_mut(stride)))
-        .for_each(|(s, found)| found[..3].copy_from_slice(&kernels::range(s)));
+    (scores.par_chunks(ROWS * prototypes).zip(workspace.ranges.par_chunks_mut(1)))
+        .for_each(|(s, found)| found[0] = kernels::range(s));
     let mut found = [f64::NEG_INFINITY, f64::NEG_INFINITY, 0.0];
-    for piece in workspace.partial.chunks(stride) {
-        if piece[2] == T::ZERO {
-            found[0] = found[0].max(piece[0].to_f64());
-            found[1] = found[1].max(-piece[1].to_f64());
+    for &[top, bottom, bad] in &workspace.ranges {
+        if bad == T::ZERO {
+            found[0] = found[0].max(top.to_f64());
+            found[1] = found[1].max(-bottom.to_f64());
         } else {
             found[2] = 1.0;
         }
@@ -245,27 +283,28 @@ fn range<T: Real>(
     Ok((T::from_f64(found[0]), range))
 }
 
+/// Samples: each has mass 1.
+fn samples(ones: &[f64], epsilon: f64) -> Side<'_> {
+    let rho = f64::INFINITY;
+    Side { weights: ones, counting: false, rho, tau: 1.0, epsilon, relaxation: 1.0 }
+}
+
 fn in_kernel_domain<T: Real>(
-    scores: &[T],
-    prototypes: usize,
+    scores: &Scores<'_, T>,
     top: T,
     rounds: Rounds,
     reduce: &dyn Reduce,
     workspace: &mut Workspace<T>,
 ) {
-    let Workspace { kernel, prototypes: u, partial, total, .. } = workspace;
-    if kernel.len() < scores.len() {
-        kernel.resize(scores.len(), T::ZERO);
+    let Workspace { kernel, samples: f, base, ones, prototypes: u, total, pieces, .. } = workspace;
+    if kernel.len() < scores.scores.len() {
+        kernel.resize(scores.scores.len(), T::ZERO);
     }
-    let (kernel, total) = (&mut kernel[..scores.len()], &mut total[..prototypes]);
-    let size = ROWS * prototypes;
-    let partial = &mut partial[..scores.len().div_ceil(size) * prototypes];
-    let factor = T::from_f64(1.0 / rounds.epsilon);
-    (scores.par_chunks(size).zip(kernel.par_chunks_mut(size)))
-        .zip(partial.par_chunks_mut(prototypes))
-        .for_each(|((s, m), sums)| kernels::start(s, top, factor, m, sums));
+    let kernel = &mut kernel[..scores.scores.len()];
+    base.fill(-top.to_f64());
+    u.fill(T::ZERO);
+    sweep::fill_kernel(scores, rounds.epsilon, base, u, kernel, Some(total), pieces);
     for round in 1.. {
-        combine(partial, prototypes, total, 0.0, |a, b| a + b);
         reduce.sum(total);
         // u relative to its largest: only ratios matter.
         let least = total.iter().copied().fold(f64::INFINITY, f64::min);
@@ -275,51 +314,62 @@ fn in_kernel_domain<T: Real>(
         if round == rounds.iterations {
             return;
         }
-        let u: &[T] = u;
-        (kernel.par_chunks(size).zip(partial.par_chunks_mut(prototypes)))
-            .for_each(|(m, sums)| kernels::balance(m, u, sums));
+        sweep::kernel_rows(kernel, base, samples(ones, rounds.epsilon), u, f, total, pieces);
     }
 }
 
 fn in_log_domain<T: Real>(
-    scores: &[T],
-    prototypes: usize,
+    scores: &Scores<'_, T>,
     rounds: Rounds,
     reduce: &dyn Reduce,
     workspace: &mut Workspace<T>,
 ) {
-    let Workspace { samples: f, prototypes: g, tops, partial, total, .. } = workspace;
-    let size = ROWS * prototypes;
-    f.clear();
-    f.resize(scores.len() / prototypes, T::ZERO);
-    let total = &mut total[..prototypes];
-    let partial = &mut partial[..scores.len().div_ceil(size) * prototypes];
-    let factor = T::from_f64(1.0 / rounds.epsilon);
+    let epsilon = rounds.epsilon;
+    // f = 0 in the first round: no sample is shifted.
+    workspace.samples.fill(0.0);
+    columns(scores, epsilon, reduce, workspace);
     for round in 1.. {
-        // f = 0 in the first round: no sample is shifted.
-        (scores.par_chunks(size).zip(f.par_chunks(ROWS)))
-            .zip(partial.par_chunks_mut(prototypes))
-            .for_each(|((s, f), tops)| kernels::tops(s, f, tops));
-        combine(partial, prototypes, total, f64::NEG_INFINITY, f64::max);
-        reduce.max(total);
-        for (top, &t) in tops.iter_mut().zip(total.iter()) {
-            *top = T::from_f64(t);
-        }
-        let tops: &[T] = tops;
-        (scores.par_chunks(size).zip(f.par_chunks(ROWS)))
-            .zip(partial.par_chunks_mut(prototypes))
-            .for_each(|((s, f), sums)| kernels::sums_log(s, f, tops, factor, sums));
-        combine(partial, prototypes, total, 0.0, |a, b| a + b);
-        reduce.sum(total);
-        for ((g, &top), &mass) in g.iter_mut().zip(tops).zip(total.iter()) {
-            *g = T::from_f64(top.to_f64() + rounds.epsilon * Real::ln(mass));
+        for (to, &g) in workspace.prototypes.iter_mut().zip(&workspace.potentials) {
+            *to = T::from_f64(g);
         }
         if round == rounds.iterations {
             return;
         }
-        let g: &[T] = g;
-        (scores.par_chunks(size).zip(f.par_chunks_mut(ROWS)))
-            .for_each(|(s, f)| kernels::samples_log(s, g, rounds.epsilon, f));
+        let Workspace { samples: f, ones, prototypes, total, pieces, .. } = workspace;
+        sweep::log_rows(scores, samples(ones, epsilon), prototypes, f, total, pieces);
+        reduce.sum(total);
+        // Which of the two is decided by sums over all ranks, so all ranks take the same.
+        let share = total.iter().sum::<f64>() / total.len() as f64;
+        if total.iter().all(|&mass| mass > sweep::trusted::<T>() * share) {
+            for (g, &mass) in workspace.potentials.iter_mut().zip(&workspace.total) {
+                *g += epsilon * Real::ln(share / mass);
+            }
+        } else {
+            columns(scores, epsilon, reduce, workspace);
+        }
+    }
+}
+
+/// g_k = −ε ln Σ_b exp((f_b + s_bk)/ε), around each prototype's own maximum, over all ranks.
+fn columns<T: Real>(
+    scores: &Scores<'_, T>,
+    epsilon: f64,
+    reduce: &dyn Reduce,
+    workspace: &mut Workspace<T>,
+) {
+    let Workspace { samples: f, shifts, tops, potentials: g, pieces, .. } = workspace;
+    for (shift, &f) in shifts.iter_mut().zip(f.iter()) {
+        *shift = T::from_f64(f);
+    }
+    sweep::column_tops(scores, shifts, g, pieces);
+    reduce.max(g);
+    for (top, &g) in tops.iter_mut().zip(g.iter()) {
+        *top = T::from_f64(g);
+    }
+    sweep::column_sums(scores, epsilon, shifts, tops, g, pieces);
+    reduce.sum(g);
+    for (g, top) in g.iter_mut().zip(tops) {
+        *g = -(top.to_f64() + epsilon * Real::ln(*g));
     }
 }
 

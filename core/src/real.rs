@@ -219,13 +219,30 @@ pub(crate) fn exp_f64s<S: Simd>(s: S, x: S::f64s) -> S::f64s {
     q = s.mul_add_e_f64s(q, r, s.splat_f64s(EXP_F64[0]));
     q = s.mul_add_e_f64s(q, r, s.splat_f64s(1.0));
     q = s.mul_add_e_f64s(q, r, s.splat_f64s(1.0));
-    // There is no 64-bit shift to be had everywhere; a product with 2⁵² is one.
-    let n = s.mul_u64s(s.transmute_u64s_f64s(shifted), s.splat_u64s(1 << 52));
+    let n = to_exponent(s, s.transmute_u64s_f64s(shifted));
     let y = s.add_u64s(s.transmute_u64s_f64s(q), n);
     let over = s.transmute_u64s_f64s(s.add_f64s(x, s.splat_f64s(f64::INFINITY)));
     let y = s.select_u64s(s.less_than_or_equal_f64s(x, s.splat_f64s(EXP_RANGE_F64[1])), y, over);
     let under = s.less_than_f64s(x, s.splat_f64s(EXP_RANGE_F64[0]));
     s.transmute_f64s_u64s(s.select_u64s(under, s.splat_u64s(0), y))
+}
+
+/// x · 2⁵². pulp has no 64-bit shift for every instruction set, and without AVX-512 a product of 64-bit words takes a
+/// dozen instructions, so the two sets of x86 use their own shift.
+#[inline(always)]
+fn to_exponent<S: Simd>(s: S, x: S::u64s) -> S::u64s {
+    #[cfg(all(feature = "std", target_arch = "x86_64"))]
+    {
+        // Which set `s` is is known when this is compiled; nothing of this is left in the program.
+        let any: &dyn core::any::Any = &s;
+        if let Some(v3) = any.downcast_ref::<pulp::x86::V3>() {
+            return pulp::bytemuck::cast(v3.shl_const_u64x4::<52>(pulp::bytemuck::cast(x)));
+        }
+        if let Some(v4) = any.downcast_ref::<pulp::x86::V4>() {
+            return pulp::bytemuck::cast(v4.shl_const_u64x8::<52>(pulp::bytemuck::cast(x)));
+        }
+    }
+    s.mul_u64s(x, s.splat_u64s(1 << 52))
 }
 
 /// ln x = n ln 2 + ln m, with √½ ≤ m < √2, s = (m − 1)/(m + 1) and ln m = 2s + s R(s²).

@@ -16,7 +16,7 @@ impl<T: Real> Run<'_, '_, T> {
         let side = self.side(1, relaxation);
         if self.columns == Columns::FromSums {
             let work = &mut *self.workspace;
-            let least = (T::MIN_POSITIVE / T::EPSILON).to_f64();
+            let least = sweep::trusted::<T>();
             let trusted = |((&sum, &b), &g): ((&f64, &f64), &f64)| {
                 b == 0.0 || g == f64::NEG_INFINITY || sum > least * b.max(1.0)
             };
@@ -161,6 +161,7 @@ impl<T: Real> Run<'_, '_, T> {
             &work.f,
             &work.columns,
             &mut work.kernel,
+            None,
             &mut work.pieces,
         );
         self.in_kernel = true;

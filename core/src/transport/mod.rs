@@ -50,6 +50,7 @@ mod half_steps;
 mod newton;
 mod problem;
 mod run;
+mod side;
 mod sinkhorn;
 mod solution;
 pub(crate) mod sweep;

@@ -9,6 +9,7 @@
 use alloc::vec::Vec;
 
 use super::geometry::Geometry;
+pub(crate) use super::side::Side;
 use crate::chunks::{combine, *};
 use crate::real::Real;
 use crate::rows::{row_dot, row_max, row_scale};
@@ -73,63 +74,14 @@ impl<T: Real> Pieces<T> {
     }
 }
 
-/// How the sums of one side's rows move its potential.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Side<'a> {
-    pub(crate) weights: &'a [f64],
-    /// The reference is 1, not the weight.
-    pub(crate) counting: bool,
-    /// ρ, infinite when hard, and ρ/(ρ + ε).
-    pub(crate) rho: f64,
-    pub(crate) tau: f64,
-    pub(crate) epsilon: f64,
-    /// 1: the potential goes where this half step takes it; above: beyond.
-    pub(crate) relaxation: f64,
-}
-
-impl Side<'_> {
-    /// ln of the reference weight, −∞ where there is no weight.
-    pub(crate) fn ln_reference(&self, i: usize) -> f64 {
-        let weight = self.weights[i];
-        if self.counting && weight > 0.0 { 0.0 } else { Real::ln(weight) }
-    }
-
-    /// The next potential, and the plan's sum with it, from the old one and from `unit`, that at which the sum is the
-    /// reference weight. No weight: the potential is `unit`, the soft transform of the others; no way to any of
-    /// them: 0.
-    #[inline]
-    pub(crate) fn update(&self, i: usize, old: f64, unit: f64) -> (f64, f64) {
-        let weight = self.weights[i];
-        if unit == f64::INFINITY {
-            return (0.0, 0.0);
-        }
-        if weight == 0.0 {
-            return (unit, 0.0);
-        }
-        let hard = if self.counting { unit + self.epsilon * Real::ln(weight) } else { unit };
-        let best = self.tau * hard;
-        if self.tau == 1.0 && self.relaxation == 1.0 {
-            return (best, weight);
-        }
-        let new = old + self.relaxation * (best - old);
-        (new, weight * Real::exp((new - hard) / self.epsilon))
-    }
-
-    /// The sum that the plan's rows should have with this potential.
-    #[inline]
-    pub(crate) fn goal(&self, i: usize, potential: f64) -> f64 {
-        let weight = self.weights[i];
-        if self.rho.is_infinite() || weight == 0.0 {
-            weight
-        } else {
-            weight * Real::exp(-potential / self.rho)
-        }
-    }
-}
-
 /// Sums outside [least, 1/least] say that a shift is too far off.
 fn least<T: Real>() -> f64 {
     if T::EPSILON.to_f64() > 1e-10 { 1e-18 } else { 1e-150 }
+}
+
+/// A column's sum, as a share of its weight, below which its logarithm means nothing.
+pub(crate) fn trusted<T: Real>() -> f64 {
+    (T::MIN_POSITIVE / T::EPSILON).to_f64()
 }
 
 /// e_j = exp((g_j − C_j + shift)/ε), and their sum.
@@ -311,12 +263,16 @@ kernel! {
     /// K_ij = exp((g_j − C_ij + f_i)/ε), the rows of one piece.
     fn fill_piece<'a, T, S>(
         s, geometry: &'a dyn Geometry<T>, f: &'a [f64], g: &'a [T], factor: T, first: usize,
-        kernel: &'a mut [T], scratch: &'a mut [T],
+        kernel: &'a mut [T], wanted: bool, sums: &'a mut [T], scratch: &'a mut [T],
     ) -> () {
+        sums.fill(T::ZERO);
         let m = g.len();
         for (i, (e, &f)) in kernel.chunks_exact_mut(m).zip(f).enumerate() {
             let cost = row(geometry, first + i, &mut scratch[..m]);
             shifted(s, cost, g, T::from_f64(f), factor, e);
+            if wanted {
+                add_rows(s, e, &[T::ONE], sums);
+            }
         }
     }
 }
@@ -435,23 +391,28 @@ pub(crate) fn kernel_product<T: Real>(
     combine(&pieces.partial, m, product, 0.0, |a, b| a + b);
 }
 
-/// K_ij = exp((g_j − C_ij + f_i)/ε); `g` is g_j + ε ln r_j.
+/// K_ij = exp((g_j − C_ij + f_i)/ε), and its column sums where wanted; `g` is g_j + ε ln r_j.
 pub(crate) fn fill_kernel<T: Real>(
     geometry: &dyn Geometry<T>,
     epsilon: f64,
     f: &[f64],
     g: &[T],
     kernel: &mut [T],
+    sums: Option<&mut [f64]>,
     pieces: &mut Pieces<T>,
 ) {
     let (m, size) = (g.len(), pieces.rows);
     let factor = T::from_f64(1.0 / epsilon);
+    let wanted = sums.is_some();
     (kernel.par_chunks_mut(size * m).zip(f.par_chunks(size)))
-        .zip(pieces.scratch.par_chunks_mut(2 * m))
+        .zip(pieces.scratch.par_chunks_mut(2 * m).zip(pieces.partial.par_chunks_mut(m)))
         .enumerate()
-        .for_each(|(piece, ((kernel, f), scratch))| {
-            fill_piece(geometry, f, g, factor, piece * size, kernel, scratch);
+        .for_each(|(piece, ((kernel, f), (scratch, sums)))| {
+            fill_piece(geometry, f, g, factor, piece * size, kernel, wanted, sums, scratch);
         });
+    if let Some(sums) = sums {
+        combine(&pieces.partial, m, sums, 0.0, |a, b| a + b);
+    }
 }
 
 /// Largest h_i − C_ij of each column, into `tops`.

@@ -1,0 +1,57 @@
+//! What a half step does to the potential of one side.
+
+use crate::real::Real;
+
+/// How the sums of one side's rows move its potential.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Side<'a> {
+    pub(crate) weights: &'a [f64],
+    /// The reference is 1, not the weight.
+    pub(crate) counting: bool,
+    /// ρ, infinite when hard, and ρ/(ρ + ε).
+    pub(crate) rho: f64,
+    pub(crate) tau: f64,
+    pub(crate) epsilon: f64,
+    /// 1: the potential goes where this half step takes it; above: beyond.
+    pub(crate) relaxation: f64,
+}
+
+impl Side<'_> {
+    /// ln of the reference weight, −∞ where there is no weight.
+    pub(crate) fn ln_reference(&self, i: usize) -> f64 {
+        let weight = self.weights[i];
+        if self.counting && weight > 0.0 { 0.0 } else { Real::ln(weight) }
+    }
+
+    /// The next potential, and the plan's sum with it, from the old one and from `unit`, that at which the sum is the
+    /// reference weight. No weight: the potential is `unit`, the soft transform of the others; no way to any of
+    /// them: 0.
+    #[inline]
+    pub(crate) fn update(&self, i: usize, old: f64, unit: f64) -> (f64, f64) {
+        let weight = self.weights[i];
+        if unit == f64::INFINITY {
+            return (0.0, 0.0);
+        }
+        if weight == 0.0 {
+            return (unit, 0.0);
+        }
+        let hard = if self.counting { unit + self.epsilon * Real::ln(weight) } else { unit };
+        let best = self.tau * hard;
+        if self.tau == 1.0 && self.relaxation == 1.0 {
+            return (best, weight);
+        }
+        let new = old + self.relaxation * (best - old);
+        (new, weight * Real::exp((new - hard) / self.epsilon))
+    }
+
+    /// The sum that the plan's rows should have with this potential.
+    #[inline]
+    pub(crate) fn goal(&self, i: usize, potential: f64) -> f64 {
+        let weight = self.weights[i];
+        if self.rho.is_infinite() || weight == 0.0 {
+            weight
+        } else {
+            weight * Real::exp(-potential / self.rho)
+        }
+    }
+}
