@@ -8,9 +8,6 @@ use super::sweep::Side;
 use super::workspace::Workspace;
 use crate::real::Real;
 
-/// Iterations without a new smallest error, or without movement, after which the number type is taken to be at its end.
-const PATIENCE: u32 = 20;
-
 /// Where the g of the next iteration comes from.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Columns {
@@ -137,7 +134,7 @@ impl<'a, 'w, T: Real> Run<'a, 'w, T> {
                     return;
                 }
             }
-            if self.since >= PATIENCE && (self.best <= self.floor() || !self.moves()) {
+            if self.since >= self.options.patience && (self.best <= self.floor() || !self.moves()) {
                 self.progress.status = Some(Status::Stalled);
                 return;
             }

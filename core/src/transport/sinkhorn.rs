@@ -67,6 +67,9 @@ pub struct Sinkhorn {
     /// Factor in (0, 1] by which ε falls from a tenth of the cost's range to its value, a stage for each; 1 starts at
     /// its value.
     pub annealing: f64,
+    /// Iterations without a new smallest error after which a run at the end of its number type is
+    /// [`Status::Stalled`].
+    pub patience: u32,
 }
 
 impl Default for Sinkhorn {
@@ -80,6 +83,7 @@ impl Default for Sinkhorn {
             method: Method::Auto,
             acceleration: Acceleration::Auto,
             annealing: 0.5,
+            patience: 20,
         }
     }
 }
@@ -146,7 +150,12 @@ impl Sinkhorn {
 
     /// Exactly so many plain iterations, whatever the error.
     pub fn rounds(iterations: u32) -> Self {
-        Sinkhorn { tolerance: 0.0, max_iterations: iterations, ..Sinkhorn::plain() }
+        Sinkhorn {
+            tolerance: 0.0,
+            max_iterations: iterations,
+            patience: u32::MAX,
+            ..Sinkhorn::plain()
+        }
     }
 
     /// Solves a problem with memory of its own.
