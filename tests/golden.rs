@@ -3,15 +3,16 @@
 use std::path::PathBuf;
 
 use swav::device::{Device, Precision};
-use swav::verify::trajectory::{Bounds, replay};
+use swav::verify::bounds::Bounds;
+use swav::verify::trajectory::replay;
 use swav_tests::data;
 
-/// Runs recorded with the published recipe, whose f32 deviation the program knows.
-const PUBLISHED: [&str; 3] = ["swav_basic_sgd_small_stem", "swav_bottleneck_lars", "swav_queue"];
-
-/// Runs of `data/make_trajectory.py` with other blocks, widths, channels, crops, assigned crops, rounds,
-/// temperatures, clipping and queues.
-const OTHERS: [&str; 4] = [
+/// Three runs recorded with the published recipe, and four of `data/make_trajectory.py` with other blocks, widths,
+/// channels, crops, assigned crops, rounds, temperatures, clipping and queues.
+const RUNS: [&str; 7] = [
+    "swav_basic_sgd_small_stem",
+    "swav_bottleneck_lars",
+    "swav_queue",
     "basic_two_blocks_one_assigned",
     "bottleneck_clip_three_sizes",
     "queue_of_one_batch",
@@ -36,8 +37,8 @@ fn holds(name: &str, precision: Precision, bounds: &Bounds) {
 }
 
 #[test]
-fn published_runs_agree_in_f64() {
-    for name in PUBLISHED {
+fn recorded_runs_agree_in_f64() {
+    for name in RUNS {
         let bounds = Bounds::built_in(&folder(name), Precision::F64).unwrap();
         assert_eq!(bounds, Bounds::all(1e-9));
         holds(name, Precision::F64, &bounds);
@@ -45,15 +46,41 @@ fn published_runs_agree_in_f64() {
 }
 
 #[test]
-fn published_runs_agree_in_f32_within_ten_times_the_deviation_of_pytorch() {
-    for name in PUBLISHED {
+fn recorded_runs_agree_in_f32_within_ten_times_the_deviation_of_pytorch() {
+    for name in RUNS {
         holds(name, Precision::F32, &Bounds::built_in(&folder(name), Precision::F32).unwrap());
     }
 }
 
+/// An f32 run may part from its recording at a kink, and only then is it judged by f64 from its own state. A wrong
+/// recording is nothing that explains: here, the loss of a late step a thousandth off.
 #[test]
-fn other_runs_agree_in_f64() {
-    for name in OTHERS {
-        holds(name, Precision::F64, &Bounds::all(1e-9));
+fn a_wrong_figure_late_in_a_recording_is_not_excused_in_f32() {
+    let name = "swav_queue";
+    let bench = tempfile::tempdir().unwrap();
+    for file in ["config.json", "inputs.safetensors"] {
+        std::fs::copy(folder(name).join(file), bench.path().join(file)).unwrap();
     }
+    let file = "expected.safetensors";
+    let mut bytes = std::fs::read(folder(name).join(file)).unwrap();
+    let header = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
+    let place = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+    let loss = f64::from_le_bytes(place.tensor("step6.loss").unwrap().data().try_into().unwrap());
+    let (_, names) = safetensors::SafeTensors::read_metadata(&bytes).unwrap();
+    let at = 8 + header + names.info("step6.loss").unwrap().data_offsets.0;
+    bytes[at..at + 8].copy_from_slice(&(loss * 1.001).to_le_bytes());
+    std::fs::write(bench.path().join(file), bytes).unwrap();
+    let bounds = Bounds::built_in(&folder(name), Precision::F32).unwrap();
+    let replay = replay(bench.path(), Device::Cpu, Precision::F32, 2, &bounds).unwrap();
+    assert_eq!(replay.parted, None);
+    assert!(replay.rows.iter().any(|r| r.name == "step6.loss" && !r.holds()));
+}
+
+/// At a bound that rounding in f32 exceeds at once, agreement with f64 from the same state is refused, too.
+#[test]
+fn an_error_of_one_step_is_not_excused_in_f32() {
+    let replay =
+        replay(&folder("swav_queue"), Device::Cpu, Precision::F32, 2, &Bounds::all(1e-12)).unwrap();
+    assert_eq!(replay.parted, None);
+    assert!(replay.rows.iter().any(|r| !r.holds()));
 }

@@ -190,8 +190,8 @@ class Net(nn.Module):
 
 def sinkhorn(scores, epsilon, rounds):
     """The published loop: prototypes first, samples last; the rows of the result sum to one."""
-    # One shift for the whole matrix cancels exactly; it keeps exp in range.
-    q = ((scores - scores.max()) / epsilon).exp().T
+    # One shift per prototype cancels exactly; no prototype's column underflows, in float32 and at a small epsilon.
+    q = ((scores - scores.max(0, keepdim=True).values) / epsilon).exp().T
     k, b = q.shape
     q = q / q.sum()
     for _ in range(rounds):

@@ -7,8 +7,9 @@ use crate::device::Precision;
 use crate::durable;
 use crate::error::{Error, Result};
 use crate::terminal;
+use crate::verify::bounds::{self, Bounds, Row};
 use crate::verify::math::{self, Law};
-use crate::verify::trajectory::{self, Bounds, Row};
+use crate::verify::trajectory;
 
 /// Runs `swav verify math`.
 ///
@@ -44,7 +45,7 @@ pub fn math(args: &VerifyMathArgs) -> Result<()> {
 /// `Verification` when a tensor is beyond its bound, `Config` when the folder is not a recorded run.
 pub fn trajectory(args: &TrajectoryArgs) -> Result<()> {
     let bounds = match &args.bounds {
-        Some(file) => trajectory::read_bounds(file)?,
+        Some(file) => bounds::read(file)?,
         None => Bounds::built_in(&args.dir, args.precision).unwrap_or_default(),
     };
     let compute = &args.compute;
@@ -58,7 +59,8 @@ pub fn trajectory(args: &TrajectoryArgs) -> Result<()> {
     if args.json {
         let precision = if args.precision == Precision::F64 { "f64" } else { "f32" };
         terminal::json(&json!({
-            "holds": broken.is_empty(), "precision": precision, "bounds": bounds, "tensors": replay.rows,
+            "holds": broken.is_empty(), "precision": precision, "bounds": bounds,
+            "parted": replay.parted, "tensors": replay.rows,
         }));
     } else {
         for row in &replay.rows {
@@ -73,6 +75,13 @@ pub fn trajectory(args: &TrajectoryArgs) -> Result<()> {
                 }
             }
         }
+    }
+    if let Some(step) = replay.parted {
+        terminal::note(format!(
+            "from step {step} on, this f32 run is beyond its bounds of the recorded one, because a value fell on the \
+             other side of a kink (ReLU, max-pool). Each step agrees with f64 taken from the same state; errors from \
+             there on are against that."
+        ));
     }
     match broken.first() {
         None => Ok(()),

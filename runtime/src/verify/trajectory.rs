@@ -7,19 +7,20 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
+use super::bounds::{Bounds, Row, compare};
 use crate::batch::{Batch, CropGroup, Pixels};
 use crate::config::{Block, Config, Crops, Method, Optimizer, Stem};
 use crate::device::{self, Device, Options, Precision};
-use crate::engine::{Snapshot, Step, Tensor, Tensors};
+use crate::engine::{Engine, Snapshot, Step, Tensor, Tensors};
 use crate::error::{Error, Result};
 use crate::net::Network;
 
 /// The recorded configuration.
 #[derive(Debug, Deserialize)]
-struct Recorded {
-    steps: u64,
+pub(super) struct Recorded {
+    pub(super) steps: u64,
     batch_size: usize,
     backbone: Backbone,
     head: Head,
@@ -78,64 +79,10 @@ struct Rates {
     clip: bool,
 }
 
-/// Largest error allowed, by kind of tensor. All are relative.
-#[derive(Debug, Clone, Copy, PartialEq, Deserialize, Serialize, Default)]
-#[serde(default, deny_unknown_fields)]
-pub struct Bounds {
-    /// |found − expected| / |expected| of the losses.
-    pub loss: f64,
-    /// ‖found − expected‖₂ / ‖expected‖₂ of embeddings, scores and codes.
-    pub codes: f64,
-    /// The same of the gradients of step 0.
-    pub gradients: f64,
-    /// max |found − expected| / max |expected| of the final parameters, running statistics and queue.
-    pub last: f64,
-    /// The same of the momentum, which is `last` unless given: a momentum is a sum of gradients, and rounding in
-    /// f32 moves it further than the parameters, which are large beside their updates.
-    pub momentum: Option<f64>,
-}
-
-/// Deviation of PyTorch's own f32 run from its f64 run, for the published folders that come with this project
-/// (`tests/data/make_trajectory.py bounds` measures it again): loss, codes, gradients, last, momentum.
-const F32_DEVIATION: [(&str, [f64; 5]); 3] = [
-    ("swav_basic_sgd_small_stem", [1.2e-7, 1.2e-6, 3.0e-6, 2.5e-6, 4.1e-6]),
-    ("swav_bottleneck_lars", [1.5e-5, 5.1e-4, 1.7e-5, 6.8e-5, 3.4e-3]),
-    ("swav_queue", [6.4e-6, 2.1e-4, 1.8e-5, 1.4e-5, 3.9e-4]),
-];
-
-impl Bounds {
-    /// The same bound for every kind.
-    pub fn all(bound: f64) -> Self {
-        Self { loss: bound, codes: bound, gradients: bound, last: bound, momentum: None }
-    }
-
-    /// Bounds of the project's own folders: 1e-9 in f64, ten times PyTorch's own deviation in f32.
-    pub fn built_in(dir: &Path, precision: Precision) -> Option<Self> {
-        let name = dir.file_name()?.to_str()?;
-        let (_, deviation) = F32_DEVIATION.iter().find(|(n, _)| *n == name)?;
-        let [loss, codes, gradients, last, momentum] = deviation.map(|d| 10.0 * d);
-        Some(match precision {
-            Precision::F64 => Self::all(1e-9),
-            Precision::F32 => Self { loss, codes, gradients, last, momentum: Some(momentum) },
-        })
-    }
-}
-
-/// The comparison of one tensor.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Row {
-    /// Name in `expected.safetensors`.
-    pub name: String,
-    /// Relative error, as [`Bounds`] defines it for this kind; none for excluded tensors.
-    pub error: Option<f64>,
-    /// Largest error allowed.
-    pub bound: f64,
-}
-
-impl Row {
-    /// Whether the error is within the bound. A NaN is not.
-    pub fn holds(&self) -> bool {
-        self.error.is_none_or(|e| e <= self.bound)
+impl Recorded {
+    /// Whether the head has a hidden layer.
+    pub(super) fn hidden(&self) -> bool {
+        self.head.hidden > 0
     }
 }
 
@@ -146,6 +93,9 @@ pub struct Replay {
     pub rows: Vec<Row>,
     /// What was computed, under the names of `expected.safetensors`, in f64.
     pub computed: Tensors,
+    /// The step from which on (final tensors included) the rows compare with f64 from this run's own state, because
+    /// an f32 run parted from the recording there, each of its steps being right: see [`super::shadow`].
+    pub parted: Option<u64>,
 }
 
 /// Replays the run recorded in `dir`.
@@ -162,120 +112,112 @@ pub fn replay(
     let recorded = read_config(dir)?;
     let inputs = read_tensors(&dir.join("inputs.safetensors"))?;
     let expected = read_tensors(&dir.join("expected.safetensors"))?;
-    let computed = run(&recorded, &inputs, device, precision, threads)?;
-    let mut rows = Vec::new();
-    for (name, want) in &expected {
-        let (bound, error): (f64, Measure) = match kind(name) {
-            Kind::Loss => (bounds.loss, relative_largest),
-            Kind::Codes => (bounds.codes, relative_norm),
-            Kind::Gradient => (bounds.gradients, relative_norm),
-            Kind::Last => (bounds.last, relative_largest),
-            Kind::Momentum => (bounds.momentum.unwrap_or(bounds.last), relative_largest),
-        };
-        let excluded = recorded.head.hidden > 0
-            && (name.ends_with("projection_head.0.bias")
-                || name.ends_with("projection_head.1.running_mean"));
-        // A loss is one number, recorded as an array of one or of none.
-        let same = |t: &&Tensor| t.shape == want.shape || (t.len() == 1 && want.len() == 1);
-        let found = computed.get(name).filter(same);
-        let error = match (excluded, found) {
-            (true, _) => None,
-            (false, Some(found)) => Some(error(&found.to_f64(), &want.to_f64())),
-            // A tensor that was not computed is as wrong as can be.
-            (false, None) => Some(f64::INFINITY),
-        };
-        rows.push(Row { name: name.clone(), error, bound });
+    let open = |precision| Player::open(&recorded, &inputs, device, precision, threads);
+    let computed = open(precision)?.play()?;
+    let mut rows = compare(recorded.hidden(), &computed, &expected, bounds);
+    let mut parted = None;
+    if precision == Precision::F32
+        && let Some(step) = first_beyond(&rows, recorded.steps)
+        && let Some(own) = super::shadow::follow(&open, &expected, bounds)?
+    {
+        for row in &mut rows {
+            if step_of(&row.name).is_none_or(|t| t >= step)
+                && let Some(own) = own.iter().find(|own| own.name == row.name)
+            {
+                row.error = own.error;
+            }
+        }
+        parted = Some(step);
     }
-    Ok(Replay { rows, computed })
+    Ok(Replay { rows, computed, parted })
 }
 
-/// Relative error of what was found against what was wanted.
-type Measure = fn(&[f64], &[f64]) -> f64;
-
-enum Kind {
-    Loss,
-    Codes,
-    Gradient,
-    Last,
-    Momentum,
+/// The step of a tensor, none for the final ones.
+fn step_of(name: &str) -> Option<u64> {
+    name.strip_prefix("step")?.split_once('.')?.0.parse().ok()
 }
 
-fn kind(name: &str) -> Kind {
-    match name.split_once('.') {
-        Some(("final", rest)) if rest.starts_with("momentum.") => Kind::Momentum,
-        Some(("final", _)) => Kind::Last,
-        Some((_, "loss")) => Kind::Loss,
-        Some((_, rest)) if rest.starts_with("grad.") => Kind::Gradient,
-        _ => Kind::Codes,
+/// The first step with a tensor beyond its bound; final tensors come after the last step.
+fn first_beyond(rows: &[Row], steps: u64) -> Option<u64> {
+    rows.iter().filter(|r| !r.holds()).map(|r| step_of(&r.name).unwrap_or(steps)).min()
+}
+
+/// An engine that takes the recorded steps.
+pub(super) struct Player<'a> {
+    pub(super) recorded: &'a Recorded,
+    inputs: &'a Tensors,
+    engine: Box<dyn Engine>,
+}
+
+impl<'a> Player<'a> {
+    fn open(
+        recorded: &'a Recorded,
+        inputs: &'a Tensors,
+        device: Device,
+        precision: Precision,
+        threads: usize,
+    ) -> Result<Self> {
+        let config = to_config(recorded)?;
+        let network = Network::new(&config, 0)?;
+        let options = Options {
+            device,
+            threads,
+            precision,
+            images: recorded.batch_size,
+            accumulate: 1,
+            training: true,
+        };
+        let mut engine = device::open(&config, &network, &options)?;
+        let init = inputs.iter().filter_map(|(name, t)| {
+            Some((format!("model.{}", name.strip_prefix("init.")?), t.clone()))
+        });
+        engine.restore(&Snapshot { tensors: init.collect(), ..Snapshot::default() })?;
+        Ok(Self { recorded, inputs, engine })
     }
-}
 
-fn relative_norm(found: &[f64], want: &[f64]) -> f64 {
-    let norm = |x: &mut dyn Iterator<Item = f64>| x.map(|v| v * v).sum::<f64>().sqrt();
-    ratio(norm(&mut found.iter().zip(want).map(|(f, w)| f - w)), norm(&mut want.iter().copied()))
-}
+    /// Takes all steps.
+    pub(super) fn play(mut self) -> Result<Tensors> {
+        let mut computed = Tensors::new();
+        for t in 0..self.recorded.steps {
+            computed.append(&mut self.step(t)?);
+        }
+        computed.append(&mut self.last()?);
+        Ok(computed)
+    }
 
-fn relative_largest(found: &[f64], want: &[f64]) -> f64 {
-    // f64::max drops a NaN; a NaN must show.
-    let largest = |x: &mut dyn Iterator<Item = f64>| {
-        x.fold(0.0, |m: f64, v| if v.is_nan() { f64::NAN } else { m.max(v.abs()) })
-    };
-    ratio(
-        largest(&mut found.iter().zip(want).map(|(f, w)| f - w)),
-        largest(&mut want.iter().copied()),
-    )
-}
-
-fn ratio(difference: f64, scale: f64) -> f64 {
-    if difference == 0.0 { 0.0 } else { difference / scale }
-}
-
-fn run(
-    recorded: &Recorded,
-    inputs: &Tensors,
-    device: Device,
-    precision: Precision,
-    threads: usize,
-) -> Result<Tensors> {
-    let config = to_config(recorded)?;
-    let network = Network::new(&config, 0)?;
-    let options = Options {
-        device,
-        threads,
-        precision,
-        images: recorded.batch_size,
-        accumulate: 1,
-        training: true,
-    };
-    let mut engine = device::open(&config, &network, &options)?;
-    let init = inputs.iter().filter_map(|(name, t)| {
-        Some((format!("model.{}", name.strip_prefix("init.")?), t.clone()))
-    });
-    engine.restore(&Snapshot { tensors: init.collect(), ..Snapshot::default() })?;
-    let mut computed = Tensors::new();
-    for t in 0..recorded.steps {
-        let lr = *recorded
+    /// Takes step `t`: what it computed, under the recorded names.
+    pub(super) fn step(&mut self, t: u64) -> Result<Tensors> {
+        let r = self.recorded;
+        let lr = *r
             .learning_rates
             .get(t as usize)
             .ok_or_else(|| malformed("config.json", "fewer learning rates than steps"))?;
         let step = Step {
             number: t,
             lr,
-            freeze_prototypes: t < recorded.method.freeze_prototypes_steps,
-            queue: recorded.method.queue_length > 0 && t >= recorded.method.queue_start_step,
+            freeze_prototypes: t < r.method.freeze_prototypes_steps,
+            queue: r.method.queue_length > 0 && t >= r.method.queue_start_step,
             trace: true,
         };
-        engine.train_step(&[batch(recorded, inputs, t)?], &step)?;
-        for (name, tensor) in engine.trace()? {
-            computed.insert(format!("step{t}.{name}"), tensor);
-        }
+        self.engine.train_step(&[batch(r, self.inputs, t)?], &step)?;
+        let trace = self.engine.trace()?;
+        Ok(trace.into_iter().map(|(name, tensor)| (format!("step{t}.{name}"), tensor)).collect())
     }
-    for (name, tensor) in engine.snapshot()?.tensors {
-        let name = name.trim_start_matches("model.").replace("optim.momentum.", "momentum.");
-        computed
-            .insert(format!("final.{name}"), Tensor::f64(tensor.shape.clone(), tensor.to_f64()));
+
+    /// The state, under the names of the final tensors.
+    pub(super) fn last(&mut self) -> Result<Tensors> {
+        let tensors = self.engine.snapshot()?.tensors.into_iter();
+        let named = tensors.map(|(name, t)| {
+            let name = name.trim_start_matches("model.").replace("optim.momentum.", "momentum.");
+            (format!("final.{name}"), Tensor::f64(t.shape.clone(), t.to_f64()))
+        });
+        Ok(named.collect())
     }
-    Ok(computed)
+
+    /// Goes to the state of another.
+    pub(super) fn stand_where(&mut self, other: &mut Self) -> Result<()> {
+        self.engine.restore(&other.engine.snapshot()?)
+    }
 }
 
 fn to_config(r: &Recorded) -> Result<Config> {
@@ -362,7 +304,7 @@ fn malformed(file: &str, why: &str) -> Error {
     Error::config(file, why, "a folder in the format of tests/data/trajectories")
 }
 
-fn read(path: &Path) -> Result<Vec<u8>> {
+pub(super) fn read(path: &Path) -> Result<Vec<u8>> {
     std::fs::read(path).map_err(|e| malformed(&path.display().to_string(), &e.to_string()))
 }
 
@@ -370,20 +312,6 @@ fn read_config(dir: &Path) -> Result<Recorded> {
     let path = dir.join("config.json");
     serde_json::from_slice(&read(&path)?)
         .map_err(|e| malformed(&path.display().to_string(), &e.to_string()))
-}
-
-/// Reads bounds from a JSON file with the keys `loss`, `codes`, `gradients`, `last`.
-///
-/// # Errors
-/// `Config` when the file is missing or malformed.
-pub fn read_bounds(path: &Path) -> Result<Bounds> {
-    serde_json::from_slice(&read(path)?).map_err(|e| {
-        Error::config(
-            path.display().to_string(),
-            e.to_string(),
-            "{\"loss\": 1e-6, \"codes\": 1e-5, \"gradients\": 1e-5, \"last\": 1e-5}",
-        )
-    })
 }
 
 fn read_tensors(path: &Path) -> Result<Tensors> {
