@@ -14,7 +14,7 @@ use crate::net::Network;
 pub struct Facts {
     /// Images of the training set.
     pub images: usize,
-    /// Smallest side among them in pixels, when it could be read.
+    /// Side in pixels that 19 of 20 of them reach, when it could be read.
     pub side: Option<usize>,
     /// Channels: 1 when all are gray.
     pub channels: usize,
@@ -123,7 +123,8 @@ fn network(facts: &Facts, c: &mut Config, why: &mut Vec<String>) {
         Crops { count: 2, size: large, scale, ratio },
         Crops { count: 4, size: small, scale: small_scale, ratio },
     ];
-    let side = facts.side.map_or("of unknown size".into(), |s| format!("of {s} pixels or more"));
+    let side =
+        facts.side.map_or("of unknown size".into(), |s| format!("of {s} pixels or more, 19 of 20"));
     why.push(format!(
         "2x{large} + 4x{small} crops: images {side}, {}",
         if facts.gpu { "a GPU".to_owned() } else { format!("{} cores", facts.cores) }

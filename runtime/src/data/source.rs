@@ -285,10 +285,12 @@ impl Dataset {
         }
     }
 
-    /// The smallest side among an evenly spread sample of at most 256 headers; `None` when no header
-    /// could be read.
+    /// The side that 19 of 20 images reach, among an evenly spread sample of at most 256 headers: one thin banner
+    /// must not shrink the crops of all photos. `None` when no header can be read; reading is the loader's concern.
     pub fn smallest_side_hint(&self) -> Option<usize> {
-        self.sample().map(|h| h.width.min(h.height)).min()
+        let mut sides: Vec<usize> = self.sample().map(|h| h.width.min(h.height)).collect();
+        sides.sort_unstable();
+        sides.get(sides.len() / 20).copied()
     }
 
     /// 1 when all headers of the sample are gray, else 3.

@@ -184,3 +184,13 @@ fn the_fingerprint_follows_names_and_pixels() {
     assert_eq!(a.fingerprint(), a.fingerprint());
     assert_ne!(a.fingerprint(), b.fingerprint());
 }
+
+#[test]
+fn one_thin_image_in_twenty_does_not_decide_the_side() {
+    let gray = |width, height| Image::new(width, height, 1, vec![0; width * height]);
+    let set = |thin: usize| {
+        let images = (0..20).map(|i| if i < thin { gray(90, 2) } else { gray(70, 60) });
+        Dataset::from_memory(images.collect(), None).smallest_side_hint()
+    };
+    assert_eq!((set(0), set(1), set(2)), (Some(60), Some(60), Some(2)));
+}
