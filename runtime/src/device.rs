@@ -156,7 +156,7 @@ pub fn open_rank(
 pub const OVERHEAD_BYTES: u64 = 128 << 20;
 
 /// Bytes an engine of one rank will hold, worked out from the plans before anything is allocated. The peak of the
-/// process is this plus at most [`OVERHEAD_BYTES`].
+/// process is this, the copy of the state that a checkpoint takes, and at most [`OVERHEAD_BYTES`].
 pub fn predicted_bytes(config: &Config, network: &Network, options: &Options) -> u64 {
     let sizes = [options.images, options.accumulate, 1];
     match options.precision {

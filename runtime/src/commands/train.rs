@@ -192,7 +192,6 @@ fn dry_run(args: &TrainArgs, resolved: &Resolved, job: &Job, state: &State) -> R
     let options = job.options()?;
     let loader = job.loader(&network)?;
     let schedule = Schedule::new(&job.config, loader.steps_per_epoch());
-    let memory = predicted_bytes(&job.config, &network, &options) + OVERHEAD_BYTES;
     let copies = match job.config.optim.optimizer {
         crate::config::Optimizer::Adamw => 3,
         _ => 2,
@@ -200,6 +199,7 @@ fn dry_run(args: &TrainArgs, resolved: &Resolved, job: &Job, state: &State) -> R
     let assign = job.config.swav.crops_for_assign.len();
     let queue = job.config.swav.queue_length * assign * network.embedding_dim();
     let checkpoint = 4 * (copies * network.params.count() + queue) as u64;
+    let memory = predicted_bytes(&job.config, &network, &options) + checkpoint + OVERHEAD_BYTES;
     let disk = checkpoint * (job.config.checkpoint.keep as u64 + 1);
     let resumes = matches!(state, State::Run(_));
     let flops = network.step_flops(job.config.train.batch_size);
