@@ -27,6 +27,14 @@ pub(crate) fn piece_rows(n: usize, m: usize) -> usize {
     n.div_ceil(PIECES).max(ENTRIES.div_ceil(m.max(1))).next_multiple_of(4)
 }
 
+/// Rows whose entries are added to the column sums at once.
+const BLOCK: usize = 4;
+
+/// Rows of scratch of a piece: one of costs and a block, of one row where four would not stay in the cache anyway.
+fn scratch_rows(m: usize) -> usize {
+    1 + if m <= 1 << 14 { BLOCK } else { 1 }
+}
+
 /// Row i of the cost, from memory or computed into `scratch`.
 #[inline]
 pub(crate) fn row<'a, T: Real>(
@@ -50,7 +58,7 @@ pub(crate) struct Pieces<T> {
     pub(crate) rows: usize,
     /// What each piece found for each column, (pieces, m).
     pub(crate) partial: Vec<T>,
-    /// Two rows for each piece: costs, and what is made of them.
+    /// For each piece a row of costs, and a block of what is made of them.
     scratch: Vec<T>,
     /// A number of each piece.
     found: Vec<f64>,
@@ -65,12 +73,13 @@ impl<T: Real> Pieces<T> {
         self.rows = piece_rows(n, m);
         let pieces = n.div_ceil(self.rows);
         self.partial.resize(pieces * m, T::ZERO);
-        self.scratch.resize(pieces * 2 * m, T::ZERO);
+        self.scratch.resize(pieces * scratch_rows(m) * m, T::ZERO);
         self.found.resize(pieces, 0.0);
     }
 
     pub(crate) fn bytes(n: usize, m: usize) -> usize {
-        n.div_ceil(piece_rows(n, m)) * (3 * m * size_of::<T>() + size_of::<f64>())
+        n.div_ceil(piece_rows(n, m))
+            * ((1 + scratch_rows(m)) * m * size_of::<T>() + size_of::<f64>())
     }
 }
 
@@ -203,14 +212,19 @@ kernel! {
     ) -> f64 {
         sums.fill(T::ZERO);
         let mut off = 0.0;
-        let (costs, e) = scratch.split_at_mut(sums.len());
-        for (i, f) in f.iter_mut().enumerate() {
-            let cost = row(geometry, first + i, costs);
-            let (shift, sum) = exponentials(s, cost, g, T::from_f64(*f), factor, e);
-            let v: T = moved(side, first + i, f, shift, sum, &mut off);
-            if v > T::ZERO {
-                add_rows(s, e, &[v], sums);
+        let m = sums.len();
+        let (costs, block) = scratch.split_at_mut(m);
+        let mut i = first;
+        // Column sums are read and written once for a block of rows.
+        for f in f.chunks_mut(block.len() / m) {
+            let mut scales = [T::ZERO; BLOCK];
+            for ((f, scale), e) in f.iter_mut().zip(&mut scales).zip(block.chunks_exact_mut(m)) {
+                let cost = row(geometry, i, costs);
+                let (shift, sum) = exponentials(s, cost, g, T::from_f64(*f), factor, e);
+                *scale = moved(side, i, f, shift, sum, &mut off);
+                i += 1;
             }
+            add_rows(s, &block[..f.len() * m], &scales[..f.len()], sums);
         }
         off
     }
@@ -343,7 +357,7 @@ pub(crate) fn log_rows<T: Real>(
     let (m, size) = (g.len(), pieces.rows);
     let factor = T::from_f64(1.0 / side.epsilon);
     (f.par_chunks_mut(size).zip(pieces.partial.par_chunks_mut(m)))
-        .zip(pieces.scratch.par_chunks_mut(2 * m).zip(pieces.found.par_chunks_mut(1)))
+        .zip(pieces.scratch.par_chunks_mut(scratch_rows(m) * m).zip(pieces.found.par_chunks_mut(1)))
         .enumerate()
         .for_each(|(piece, ((f, sums), (scratch, off)))| {
             off[0] = log_piece(geometry, side, g, factor, piece * size, f, sums, scratch);
@@ -405,7 +419,12 @@ pub(crate) fn fill_kernel<T: Real>(
     let factor = T::from_f64(1.0 / epsilon);
     let wanted = sums.is_some();
     (kernel.par_chunks_mut(size * m).zip(f.par_chunks(size)))
-        .zip(pieces.scratch.par_chunks_mut(2 * m).zip(pieces.partial.par_chunks_mut(m)))
+        .zip(
+            pieces
+                .scratch
+                .par_chunks_mut(scratch_rows(m) * m)
+                .zip(pieces.partial.par_chunks_mut(m)),
+        )
         .enumerate()
         .for_each(|(piece, ((kernel, f), (scratch, sums)))| {
             fill_piece(geometry, f, g, factor, piece * size, kernel, wanted, sums, scratch);
@@ -424,7 +443,7 @@ pub(crate) fn column_tops<T: Real>(
 ) {
     let (m, size) = (tops.len(), pieces.rows);
     (h.par_chunks(size).zip(pieces.partial.par_chunks_mut(m)))
-        .zip(pieces.scratch.par_chunks_mut(2 * m))
+        .zip(pieces.scratch.par_chunks_mut(scratch_rows(m) * m))
         .enumerate()
         .for_each(|(piece, ((h, tops), scratch))| {
             top_piece(geometry, h, piece * size, tops, scratch);
@@ -444,7 +463,7 @@ pub(crate) fn column_sums<T: Real>(
     let (m, size) = (tops.len(), pieces.rows);
     let factor = T::from_f64(1.0 / epsilon);
     (h.par_chunks(size).zip(pieces.partial.par_chunks_mut(m)))
-        .zip(pieces.scratch.par_chunks_mut(2 * m))
+        .zip(pieces.scratch.par_chunks_mut(scratch_rows(m) * m))
         .enumerate()
         .for_each(|(piece, ((h, sums), scratch))| {
             sum_piece(geometry, h, tops, factor, piece * size, sums, scratch);

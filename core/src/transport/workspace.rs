@@ -49,8 +49,8 @@ impl<T: Real> Workspace<T> {
         }
     }
 
-    /// Bytes that a run over n × m takes: in the log domain O(n + m), with a part of 64 · 3 m for the partial sums of
-    /// rows; in the kernel domain n · m more.
+    /// Bytes that a run over n × m takes: in the log domain O(n + m), with for each of at most 64 pieces of rows a row of
+    /// partial sums and a few of scratch; in the kernel domain n · m more.
     pub fn required(n: usize, m: usize, kernel: bool) -> usize {
         let (word, wide) = (size_of::<T>(), size_of::<f64>());
         let log = (2 * n + 3 * m) * wide + (n + m) * word + Pieces::<T>::bytes(n, m);
