@@ -43,19 +43,23 @@
 //! [`Geometry`] (where costs come from), [`Problem`] (cost, weights, marginals, ε), [`Sinkhorn`] (the solver's options) and
 //! [`Run`] (a solve under way), [`Solution`] (what was found).
 
+mod divergence;
 mod feasible;
 mod geometry;
 mod grid;
 mod half_steps;
 mod newton;
+mod patience;
 mod problem;
 mod run;
 mod side;
 mod sinkhorn;
 mod solution;
 pub(crate) mod sweep;
+mod symmetric;
 mod workspace;
 
+pub use divergence::{Cloud, Divergence, Part, SinkhornDivergence};
 pub use geometry::{Dense, Function, Geometry, Masked, Metric, Points};
 pub use grid::Grid;
 pub use problem::{Marginal, Problem, Reference};

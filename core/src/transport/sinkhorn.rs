@@ -225,7 +225,7 @@ impl Sinkhorn {
         Ok(Run::new(problem, *self, workspace, columns, start.is_none()))
     }
 
-    fn check(&self) -> Result<(), Error> {
+    pub(super) fn check(&self) -> Result<(), Error> {
         let refuse = |name, value, requirement| Err(Error::Parameter { name, value, requirement });
         if self.tolerance.is_nan() || self.tolerance < 0.0 {
             return refuse("tolerance", self.tolerance, "at least 0");
