@@ -116,8 +116,6 @@ fn one_pair_of_diracs_and_forbidden_pairs() {
     let problem = Problem::with_marginals(&geometry, &a, &a, 0.1, [Marginal::Kl(1.0); 2]).unwrap();
     let found = tight().solve_symmetric(&problem).unwrap();
     assert_eq!((found.status, found.f[2]), (Status::Converged, 0.0));
-    let other = tight().solve(&problem).unwrap();
-    std::eprintln!(other.status, other.error, other.value(), other.iterations);
     let (c, a) = (c.select(Axis(0), &[0, 1]).select(Axis(1), &[0, 1]), ndarray::arr1(&[0.4, 0.9]));
     let geometry = Dense::new(&c);
     let problem = Problem::with_marginals(&geometry, &a, &a, 0.1, [Marginal::Kl(1.0); 2]).unwrap();
