@@ -43,6 +43,7 @@
 //! [`Geometry`] (where costs come from), [`Problem`] (cost, weights, marginals, ε), [`Sinkhorn`] (the solver's options) and
 //! [`Run`] (a solve under way), [`Solution`] (what was found).
 
+mod barycenter;
 mod divergence;
 mod feasible;
 mod geometry;
@@ -59,6 +60,7 @@ pub(crate) mod sweep;
 mod symmetric;
 mod workspace;
 
+pub use barycenter::{Barycenter, BarycenterSolution};
 pub use divergence::{Cloud, Divergence, Part, SinkhornDivergence};
 pub use geometry::{Dense, Function, Geometry, Masked, Metric, Points};
 pub use grid::Grid;

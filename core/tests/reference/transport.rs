@@ -6,7 +6,7 @@ use swav_core::transport::{Dense, Problem, Sinkhorn, Status};
 use crate::transport_figures::{CASES, Case};
 use crate::{draws, points};
 
-fn weights(seed: u64, n: usize) -> Array1<f64> {
+pub(crate) fn weights(seed: u64, n: usize) -> Array1<f64> {
     let w = Array1::from_vec(draws(seed, n)) + 0.1;
     &w / w.sum()
 }
