@@ -7,7 +7,7 @@
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
-use super::problem::Problem;
+use super::problem::{Marginal, Problem};
 use super::sweep;
 use crate::error::Error;
 use crate::real::Real;
@@ -59,6 +59,38 @@ pub(super) fn check<T: Real>(problem: &Problem<'_, T>) -> Result<(), Error> {
         demand[*path.last().expect("a path has columns")] -= moved;
     }
     Ok(())
+}
+
+/// Refuses a hard marginal whose other side is not, where an atom of it has no way to go: the only thing that can make
+/// such a problem infeasible.
+pub(super) fn check_one_side<T: Real>(problem: &Problem<'_, T>) -> Result<(), Error> {
+    let (n, m) = problem.shape();
+    let mut scratch = alloc::vec![T::ZERO; m];
+    let (mut row_goes, mut column_goes) = (alloc::vec![false; n], alloc::vec![false; m]);
+    for (i, row_goes) in row_goes.iter_mut().enumerate() {
+        let cost = sweep::row(problem.geometry, i, &mut scratch);
+        for (j, _) in cost.iter().enumerate().filter(|(_, c)| c.to_f64() < f64::INFINITY) {
+            *row_goes |= problem.b[j] > 0.0;
+            column_goes[j] |= problem.a[i] > 0.0;
+        }
+    }
+    let stuck = |weights: &[f64], goes: &[bool]| -> Vec<usize> {
+        (0..weights.len()).filter(|&i| weights[i] > 0.0 && !goes[i]).collect()
+    };
+    let [rows_hard, columns_hard] = problem.marginals.map(|marginal| marginal == Marginal::Hard);
+    let rows = stuck(&problem.a, &row_goes);
+    if rows_hard && !rows.is_empty() {
+        let mass = rows.iter().map(|&i| problem.a[i]).sum();
+        return Err(Error::Infeasible { rows, mass, reachable: 0.0 });
+    }
+    match stuck(&problem.b, &column_goes).first() {
+        Some(&j) if columns_hard => Err(Error::Parameter {
+            name: "b",
+            value: problem.b[j],
+            requirement: "0 in a column that no row may reach, as the marginal is hard",
+        }),
+        _ => Ok(()),
+    }
 }
 
 /// Shortest path start, column, row, …, column that ends where demand is left.

@@ -58,19 +58,24 @@ impl<T: Real> Run<'_, '_, T> {
     }
 
     /// Moves a constant from g to f, which changes no plan, to where the dual objective is largest (Séjourné et al.
-    /// 2022): only when neither marginal is hard does it depend on it.
+    /// 2022): s = (ln Σ a exp(−f/ρ_a) − ln Σ b exp(−g/ρ_b)) / (1/ρ_a + 1/ρ_b). A hard side has 1/ρ = 0; with two of
+    /// them the objective does not depend on the constant. Without this step the constant settles at the rate
+    /// τ_a τ_b, which is near 1 where a ρ is large.
     fn translate(&mut self) {
-        let [Marginal::Kl(ra), Marginal::Kl(rb)] = self.problem.marginals else { return };
-        let sum = |weights: &[f64], x: &[f64], rho: f64| -> f64 {
-            let term = |(w, x): (&f64, &f64)| {
-                if *x > f64::NEG_INFINITY { w * Real::exp(-x / rho) } else { 0.0 }
-            };
-            weights.iter().zip(x).map(term).sum()
+        let problem = self.problem;
+        let [ra, rb] = problem.marginals.map(Marginal::rho);
+        if problem.balanced() || self.columns == Columns::FromRows {
+            return;
+        }
+        // What the potentials ask for; rows and columns without weight or way take no part.
+        let asked = |weights: &[f64], x: &[f64], rho: f64| -> f64 {
+            let part = |(w, x): &(&f64, &f64)| **w > 0.0 && x.is_finite();
+            weights.iter().zip(x).filter(part).map(|(w, x)| w * Real::exp(-x / rho)).sum()
         };
-        let (problem, work) = (self.problem, &mut *self.workspace);
-        let shift = ra * rb / (ra + rb)
-            * (Real::ln(sum(&problem.a, &work.f, ra)) - Real::ln(sum(&problem.b, &work.g, rb)));
-        if shift.is_finite() && self.columns != Columns::FromRows {
+        let work = &mut *self.workspace;
+        let (a, b) = (asked(&problem.a, &work.f, ra), asked(&problem.b, &work.g, rb));
+        let shift = (Real::ln(a) - Real::ln(b)) / (1.0 / ra + 1.0 / rb);
+        if shift.is_finite() {
             work.f.iter_mut().for_each(|f| *f += shift);
             work.g.iter_mut().for_each(|g| *g -= shift);
         }

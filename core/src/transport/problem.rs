@@ -114,7 +114,8 @@ impl<'a, T: Real> Problem<'a, T> {
     /// # Errors
     ///
     /// Those of [`Problem::new`], of which masses that differ and infeasible masks only when both marginals are hard;
-    /// [`Error::Parameter`] for a ρ not above 0.
+    /// [`Error::Parameter`] for a ρ not above 0; where one side is hard, [`Error::Infeasible`] for rows, and
+    /// [`Error::Parameter`] for a column, of that side that have weight and no way to go.
     pub fn with_marginals(
         geometry: &'a dyn Geometry<T>,
         a: &ArrayRef1<T>,
@@ -138,8 +139,12 @@ impl<'a, T: Real> Problem<'a, T> {
         let range = Range::of(geometry)?;
         let problem =
             Problem { geometry, a, b, epsilon, marginals, reference: Reference::Product, range };
-        if range.forbidden && marginals == [Marginal::Hard; 2] {
-            super::feasible::check(&problem)?;
+        if range.forbidden {
+            match marginals {
+                [Marginal::Hard, Marginal::Hard] => super::feasible::check(&problem)?,
+                [Marginal::Kl(_), Marginal::Kl(_)] => {}
+                _ => super::feasible::check_one_side(&problem)?,
+            }
         }
         Ok(problem)
     }

@@ -163,12 +163,12 @@ impl<'a, 'w, T: Real> Run<'a, 'w, T> {
     /// Would the next iteration move g by more than its rounding? On a plateau an error may stand still to the last
     /// digit for thousands of iterations, while g goes its way.
     fn moves(&self) -> bool {
-        let (problem, work) = (self.problem, &*self.workspace);
-        let moves = |((&sum, &b), &g): ((&f64, &f64), &f64)| {
-            let step = problem.epsilon * Real::ln(sum / b);
-            b > 0.0 && sum > 0.0 && step.abs() > 8.0 * f64::EPSILON * g.abs()
+        let (side, work) = (self.side(1, 1.0), &*self.workspace);
+        let moves = |(j, (&sum, &g)): (usize, (&f64, &f64))| {
+            let step = side.tau * side.epsilon * Real::ln(sum / side.goal(j, g));
+            side.weights[j] > 0.0 && sum > 0.0 && step.abs() > 8.0 * f64::EPSILON * g.abs()
         };
-        work.sums.iter().zip(&problem.b).zip(&work.g).any(moves)
+        work.sums.iter().zip(&work.g).enumerate().any(moves)
     }
 
     /// Would plain iterations take long from here?
@@ -300,7 +300,9 @@ impl<'a, 'w, T: Real> Run<'a, 'w, T> {
                 *g = work.sums[j];
             }
         }
-        g.iter_mut().filter(|g| !g.is_finite()).for_each(|g| *g = 0.0);
+        for (j, g) in g.iter_mut().enumerate().filter(|(_, g)| !g.is_finite()) {
+            *g = side.nowhere(j);
+        }
         if problem.balanced() {
             // The constant that makes ⟨a, f⟩ = ⟨b, g⟩.
             let dot = |w: &[f64], x: &[f64]| w.iter().zip(x).map(|(w, x)| w * x).sum::<f64>();

@@ -25,12 +25,12 @@ impl Side<'_> {
 
     /// The next potential, and the plan's sum with it, from the old one and from `unit`, that at which the sum is the
     /// reference weight. No weight: the potential is `unit`, the soft transform of the others; no way to any of
-    /// them: 0.
+    /// them: [`Side::nowhere`].
     #[inline]
     pub(crate) fn update(&self, i: usize, old: f64, unit: f64) -> (f64, f64) {
         let weight = self.weights[i];
         if unit == f64::INFINITY {
-            return (0.0, 0.0);
+            return (self.nowhere(i), 0.0);
         }
         if weight == 0.0 {
             return (unit, 0.0);
@@ -42,6 +42,13 @@ impl Side<'_> {
         }
         let new = old + self.relaxation * (best - old);
         (new, weight * Real::exp((new - hard) / self.epsilon))
+    }
+
+    /// The potential where there is no way to go: so high, in units of ρ, that no mass is asked for. 0 where it has no
+    /// meaning.
+    pub(crate) fn nowhere(&self, i: usize) -> f64 {
+        let high = self.rho.is_finite() && self.weights[i] > 0.0;
+        if high { (1e3 * self.rho).min(1e37) } else { 0.0 }
     }
 
     /// The sum that the plan's rows should have with this potential.
