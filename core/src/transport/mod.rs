@@ -50,6 +50,7 @@ mod geometry;
 mod grid;
 mod half_steps;
 mod newton;
+mod partial;
 mod patience;
 mod problem;
 mod run;
@@ -64,6 +65,7 @@ pub use barycenter::{Barycenter, BarycenterSolution};
 pub use divergence::{Cloud, Divergence, Part, SinkhornDivergence};
 pub use geometry::{Dense, Function, Geometry, Masked, Metric, Points};
 pub use grid::Grid;
+pub use partial::{Capped, Partial, PartialSolution};
 pub use problem::{Marginal, Problem, Reference};
 pub use run::Run;
 pub use sinkhorn::{Acceleration, Method, Progress, Report, Sinkhorn, Status};
@@ -71,4 +73,10 @@ pub use solution::{Potentials, Solution, Sums};
 pub use workspace::Workspace;
 
 #[cfg(test)]
+mod figures;
+#[cfg(test)]
+mod partial_tests;
+#[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod unbalanced_tests;
