@@ -49,6 +49,7 @@ fn ways() -> impl Iterator<Item = Sinkhorn> {
                 method,
                 acceleration,
                 annealing,
+                ..Sinkhorn::default()
             })
         })
     })
