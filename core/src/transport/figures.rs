@@ -1,4 +1,4 @@
-//! Figures of the reference cases of unbalanced, partial and batched transport: `shared/reference/transport/oracle.json`,
+//! Figures of the reference cases of unbalanced and partial transport: `shared/reference/transport/oracle.json`,
 //! made by POT 0.9.7 and OTT 0.6 and held to an independent solver of 80 bits.
 //!
 //! All of them are over 5 points x and 4 points y in the plane, with the squared distance as cost.
@@ -255,11 +255,4 @@ pub(super) const PARTIAL: [(f64, f64, f64, [[f64; 4]; 5]); 2] = [
             [7.04154043163588e-27, 0.00011625719437510734, 0.00017723369921109053, 5.372904680037327e-27],
             [4.915997834114974e-16, 0.041471063584426315, 4.5423503798360617e-13, 3.7567712942252315e-36],
         ]),
-];
-
-/// Three problems of 6 × 6 points at ε = 0.1: ⟨C, P⟩ and Σ P cos(i + 2j) of each.
-pub(super) const BATCH: [[f64; 2]; 3] = [
-    [0.16976324448660354, -0.2019274537739788],
-    [0.38744368202530405, 0.1343422341500516],
-    [0.09399379845427298, -0.0007750231135626104],
 ];

@@ -206,8 +206,7 @@ fn what_is_refused() {
     let refused = |a: &Array1<f64>, b: &Array1<f64>, epsilon, mass| match Partial::new(
         &geometry, a, b, epsilon, mass,
     )
-    .err()
-    .expect("refused")
+    .expect_err("refused")
     {
         Error::Parameter { name, .. } => name,
         Error::Shape { what, .. } | Error::NonFinite { what, .. } => what,

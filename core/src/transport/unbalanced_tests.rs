@@ -328,7 +328,7 @@ fn rows_and_columns_without_a_way_pay_for_all_their_weight() {
     }
     // A hard marginal that cannot be met is refused, with its numbers.
     let refused = |marginals| {
-        Problem::with_marginals(&masked, &a, &b, epsilon, marginals).err().expect("refused")
+        Problem::with_marginals(&masked, &a, &b, epsilon, marginals).expect_err("refused")
     };
     let soft = Marginal::Kl(1.0);
     let rows = Error::Infeasible { rows: [1].into(), mass: a[1], reachable: 0.0 };

@@ -41,8 +41,11 @@ proptest! {
         let other = Sinkhorn { max_iterations: 100_000, ..tight() }.solve(&problem).unwrap();
         // Both duals are off by squares of errors of 1e-13, and by rounding.
         let scale = a.sum() * (a.sum() + 1.0) * (1.0 + epsilon);
-        prop_assert!((found.value() - other.value()).abs() <= 1e-12 * scale);
-        prop_assert!((found.dual() - other.value()).abs() <= 1e-12 * scale);
+        // Clusters that hardly exchange leave the alternating one short: its value is off by its error times its potentials.
+        let most = other.f.iter().chain(&other.g).fold(1.0_f64, |most, x| most.max(x.abs()));
+        let tolerance = 1e-12 * scale + other.error * a.sum() * most;
+        prop_assert!((found.value() - other.value()).abs() <= tolerance);
+        prop_assert!((found.dual() - other.value()).abs() <= tolerance);
         // The plan is symmetric, up to the error of rows and columns.
         let p = found.plan();
         prop_assert!(p.iter().zip(p.t().iter()).all(|(p, t)| (p - t).abs() <= 1e-12 * a.sum()));
@@ -115,7 +118,8 @@ fn one_pair_of_diracs_and_forbidden_pairs() {
     let (geometry, a) = (Dense::new(&c), ndarray::arr1(&[0.4, 0.9, 0.3]));
     let problem = Problem::with_marginals(&geometry, &a, &a, 0.1, [Marginal::Kl(1.0); 2]).unwrap();
     let found = tight().solve_symmetric(&problem).unwrap();
-    assert_eq!((found.status, found.f[2]), (Status::Converged, 0.0));
+    assert_eq!(found.status, Status::Converged);
+    assert_eq!(found.plan().row(2).sum(), 0.0);
     let (c, a) = (c.select(Axis(0), &[0, 1]).select(Axis(1), &[0, 1]), ndarray::arr1(&[0.4, 0.9]));
     let geometry = Dense::new(&c);
     let problem = Problem::with_marginals(&geometry, &a, &a, 0.1, [Marginal::Kl(1.0); 2]).unwrap();
