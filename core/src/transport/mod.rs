@@ -45,6 +45,7 @@
 
 mod barycenter;
 mod divergence;
+pub mod exact;
 mod feasible;
 mod geometry;
 mod grid;

@@ -216,7 +216,10 @@ impl<'a, T: Real> Problem<'a, T> {
 }
 
 /// Weights in f64, each finite and at least 0, not all 0.
-pub(super) fn weights<T: Real>(what: &'static str, x: &ArrayRef1<T>) -> Result<Vec<f64>, Error> {
+pub(in crate::transport) fn weights<T: Real>(
+    what: &'static str,
+    x: &ArrayRef1<T>,
+) -> Result<Vec<f64>, Error> {
     let x: Vec<f64> = x.iter().map(|x| x.to_f64()).collect();
     if let Some(row) = x.iter().position(|x| !x.is_finite()) {
         return Err(Error::NonFinite { what, row: Some(row) });
@@ -235,7 +238,7 @@ pub(super) fn weights<T: Real>(what: &'static str, x: &ArrayRef1<T>) -> Result<V
 
 /// Masses must agree to the rounding of their type; b then gets exactly that of a, because potentials of masses that
 /// differ by one unit in the last place drift for ever.
-pub(super) fn balance<T: Real>(a: &[f64], b: &mut [f64]) -> Result<(), Error> {
+pub(in crate::transport) fn balance<T: Real>(a: &[f64], b: &mut [f64]) -> Result<(), Error> {
     let (mass, other) = (a.iter().sum::<f64>(), b.iter().sum::<f64>());
     let slack = if T::EPSILON.to_f64() < 1e-10 { 1e-12 } else { 1e-6 };
     if (mass - other).abs() > slack * mass {

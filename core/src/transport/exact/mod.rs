@@ -1,0 +1,37 @@
+//! Exact optimal transport: no regularisation, plans with few entries, potentials that prove them.
+//!
+//! ```text
+//! W(a, b) = min_P ⟨C, P⟩                    P 1 = a,  Pᵀ 1 = b,  P ≥ 0
+//!         = max_{f,g} ⟨a, f⟩ + ⟨b, g⟩        f_i + g_j ≤ C_ij
+//! ```
+//!
+//! A plan and potentials with ⟨C, P⟩ = ⟨a, f⟩ + ⟨b, g⟩ are each other's proof: nothing else has to be
+//! believed. Equality means that f_i + g_j = C_ij wherever P_ij > 0.
+//!
+//! | problem | function | time | memory |
+//! | --- | --- | --- | --- |
+//! | any cost, any weights | [`emd`] | some (n + m) pivots of O(n + m), measured | the cost, twice with forbidden pairs |
+//! | each row a column of its own | [`assignment`] | O(n² m) at worst | the cost |
+//! | points on a line, \|x − y\|ᵖ | [`line()`] | O((n + m) log(n + m)) | O(n + m) |
+//! | points on a circle, \|x − y\|ᵖ | [`circle()`] | O((n + m) (log(n + m) + 64)) | O(n + m) |
+//! | points in space, projected | [`sliced()`] | that of [`line()`] for each direction | O((n + m) d) for each of 16 pieces |
+//!
+//! All of them count in f64, whatever the type of the arrays, and move mass as whole numbers of
+//! 2⁻⁶⁰ of the total or somewhat less: sums of masses are exact, ties are ties, and nothing is lost to
+//! rounding while mass is moved. A weight above 0 that is smaller than such a quantum counts as one.
+
+mod assignment;
+mod circle;
+mod line;
+mod masses;
+mod network_simplex;
+mod pricing;
+mod sliced;
+mod start;
+mod tree;
+
+pub use assignment::{Assignment, assignment};
+pub use circle::{Circle, circle};
+pub use line::{Line, line};
+pub use network_simplex::{Emd, emd};
+pub use sliced::{Sliced, sliced};
