@@ -18,7 +18,7 @@ use swav_core::{Rounds, codes, scores};
 
 const D: usize = 128;
 const K: usize = 3000;
-const BATCHES: [usize; 7] = [64, 128, 256, 512, 1024, 2048, 4096];
+const BATCHES: [usize; 8] = [64, 128, 256, 512, 1024, 2048, 4096, 8192];
 
 /// Which of a row's times a line shows.
 type Time = fn(&Row) -> f64;
@@ -127,18 +127,21 @@ fn picture(rows: &[Row]) -> String {
         ("NT-Xent (pairs)", "#c2410c", |r| r.contrastive),
         ("swapped, K = 3000", "#1d4ed8", |r| r.swapped),
     ];
-    for (name, colour, time) in lines {
+    let end = &rows[rows.len() - 1];
+    // Names stand at the ends of their lines, a line of text apart.
+    let (pairs, swap) = (y(each(end.contrastive, end)), y(each(end.swapped, end)));
+    let apart = (14.0 - (swap - pairs).abs()).max(0.0) / 2.0 * (swap - pairs).signum();
+    for ((name, colour, time), nudge) in lines.into_iter().zip([-apart, apart]) {
         let point = |r: &Row| format!("{:.1} {:.1}", x(r.batch), y(each(time(r), r)));
         let path: Vec<String> = rows.iter().map(point).collect();
         draw(format!(
             "<path d=\"M{}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"2\"/>",
             path.join("L")
         ));
-        let end = &rows[rows.len() - 1];
         draw(format!(
             "<text x=\"{:.1}\" y=\"{:.1}\" fill=\"{colour}\">{name}</text>",
             x(end.batch) + 8.0,
-            y(each(time(end), end)) + 4.0
+            y(each(time(end), end)) + 4.0 + nudge
         ));
     }
     svg.push_str("</svg>\n");
