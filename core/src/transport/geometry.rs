@@ -239,6 +239,9 @@ pub(crate) struct Range {
 impl Range {
     /// Reads every cost once.
     pub(crate) fn of<T: Real>(geometry: &dyn Geometry<T>) -> Result<Self, Error> {
+        if let Some(grid) = geometry.grid() {
+            return grid.range();
+        }
         let (n, m) = geometry.shape();
         let rows = super::sweep::piece_rows(n, m);
         let mut found =

@@ -96,6 +96,11 @@ impl<T: Real> Run<'_, '_, T> {
     fn log_pass(&mut self, relaxation: f64) {
         let (rows, columns) = (self.side(0, relaxation), self.side(1, 1.0));
         let work = &mut *self.workspace;
+        if let Some(grid) = self.problem.geometry.grid() {
+            let (f, g, sums) = (&mut work.f, &work.g, &mut work.sums);
+            let off = work.transforms.rows(grid, [rows, columns], f, g, sums);
+            return self.measure(off);
+        }
         for (j, (to, &g)) in work.columns.iter_mut().zip(&work.g).enumerate() {
             *to = T::from_f64(g + columns.epsilon * columns.ln_reference(j));
         }
@@ -197,6 +202,9 @@ pub(super) fn unit_columns<T: Real>(
     g: &mut [f64],
     pieces: &mut sweep::Pieces<T>,
 ) {
+    if let Some(grid) = problem.geometry.grid() {
+        return super::grid::unit_columns(grid, rows, f, g);
+    }
     for (i, (h, &f)) in h.iter_mut().zip(f).enumerate() {
         *h = T::from_f64(f + rows.epsilon * rows.ln_reference(i));
     }

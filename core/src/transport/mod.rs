@@ -44,12 +44,14 @@
 //! [`Run`] (a solve under way), [`Solution`] (what was found).
 
 mod barycenter;
+mod certificate;
 mod divergence;
 pub mod exact;
 mod feasible;
 mod geometry;
 mod grid;
 mod half_steps;
+mod map;
 mod newton;
 mod partial;
 mod partial_solution;
@@ -59,11 +61,13 @@ mod run;
 mod side;
 mod sinkhorn;
 mod solution;
+mod sparse;
 pub(crate) mod sweep;
 mod symmetric;
 mod workspace;
 
 pub use barycenter::{Barycenter, BarycenterSolution};
+pub use certificate::{Bounds, Rounded};
 pub use divergence::{Cloud, Divergence, Part, SinkhornDivergence};
 pub use geometry::{Dense, Function, Geometry, Masked, Metric, Points};
 pub use grid::Grid;
@@ -73,6 +77,7 @@ pub use problem::{Marginal, Problem, Reference};
 pub use run::Run;
 pub use sinkhorn::{Acceleration, Method, Progress, Report, Sinkhorn, Status};
 pub use solution::{Potentials, Solution, Sums};
+pub use sparse::Sparse;
 pub use workspace::Workspace;
 
 #[cfg(test)]

@@ -310,7 +310,7 @@ impl<'a, T: Real> State<'a, T> {
     fn new(partial: &'a Partial<'a, T>) -> Self {
         let (n, m) = partial.shape();
         let mut work = Workspace::new();
-        work.resize(n, m);
+        work.resize(n, m, true);
         let mut open = alloc::vec![true; n];
         if partial.problem.range.forbidden {
             let mut scratch = alloc::vec![T::ZERO; m];

@@ -208,7 +208,8 @@ impl Sinkhorn {
     ) -> Result<Run<'a, 'w, T>, Error> {
         self.check()?;
         let (n, m) = problem.shape();
-        workspace.resize(n, m);
+        let by_rows = problem.geometry.grid().is_none() || self.method == Method::Kernel;
+        workspace.resize(n, m, by_rows);
         let mut columns = Columns::FromRows;
         if let Some(start) = start {
             Error::shape("f", [n, 1], [start.f.len(), 1])?;
@@ -250,6 +251,9 @@ impl Sinkhorn {
         match self.method {
             Method::Log => (false, "asked for"),
             Method::Kernel => (true, "asked for"),
+            Method::Auto if problem.geometry.grid().is_some() => {
+                (false, "the cost is a sum over axes: small transforms, no matrix")
+            }
             Method::Auto if self.acceleration == Acceleration::Newton && problem.balanced() => {
                 (true, "Newton steps need a kernel")
             }

@@ -145,6 +145,9 @@ impl<'a, T: Real> Solution<'a, T> {
 
     /// Sums over the plan, in one pass over the cost.
     pub fn sums(&self) -> Sums {
+        if let Some(grid) = self.problem.geometry.grid() {
+            return self.grid_sums(grid);
+        }
         let (n, m) = self.problem.shape();
         let start = || (Vec::new(), alloc::vec![0.0; m], 0.0);
         let found = self.over_rows(start, |_, cost, plan, (rows, columns, linear)| {

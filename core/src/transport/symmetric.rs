@@ -75,7 +75,7 @@ impl Sinkhorn {
     fn average<'a, T: Real>(&self, problem: &'a Problem<'a, T>) -> Result<Solution<'a, T>, Error> {
         let n = problem.a.len();
         let mut workspace = Workspace::new();
-        workspace.resize(n, n);
+        workspace.resize(n, n, true);
         let mut patience =
             Patience::new::<T>(self.tolerance, n, problem.range.width() / problem.epsilon);
         let mut solution = Solution {

@@ -2,6 +2,7 @@
 
 use alloc::vec::Vec;
 
+use super::grid::Transforms;
 use super::sweep::Pieces;
 use crate::real::Real;
 
@@ -9,7 +10,7 @@ use crate::real::Real;
 /// nothing that grows with n or m.
 ///
 /// Potentials are kept in f64 whatever the type of the cost.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Workspace<T> {
     pub(super) f: Vec<f64>,
     pub(super) g: Vec<f64>,
@@ -22,6 +23,8 @@ pub struct Workspace<T> {
     /// Column sums of the plan.
     pub(super) sums: Vec<f64>,
     pub(super) pieces: Pieces<T>,
+    /// Soft transforms by axes; only on a grid.
+    pub(super) transforms: Transforms<T>,
     /// Kernel around the potentials `base`; only in the kernel domain.
     pub(super) kernel: Vec<T>,
     pub(super) base: [Vec<f64>; 2],
@@ -29,6 +32,12 @@ pub struct Workspace<T> {
     pub(super) v: Vec<T>,
     /// Vectors of the conjugate gradients: solution, residual, direction, its image.
     pub(super) newton: [Vec<f64>; 4],
+}
+
+impl<T: Real> Default for Workspace<T> {
+    fn default() -> Self {
+        Workspace::new()
+    }
 }
 
 impl<T: Real> Workspace<T> {
@@ -42,6 +51,7 @@ impl<T: Real> Workspace<T> {
             rows: Vec::new(),
             sums: Vec::new(),
             pieces: Pieces::new(),
+            transforms: Transforms::new(),
             kernel: Vec::new(),
             base: [Vec::new(), Vec::new()],
             v: Vec::new(),
@@ -50,20 +60,24 @@ impl<T: Real> Workspace<T> {
     }
 
     /// Bytes that a run over n × m takes: in the log domain O(n + m), with for each of at most 64 pieces of rows a row of
-    /// partial sums and a few of scratch; in the kernel domain n · m more.
+    /// partial sums and a few of scratch; in the kernel domain n · m more. On a [`Grid`](super::Grid) less: some 10 (n + m) numbers.
     pub fn required(n: usize, m: usize, kernel: bool) -> usize {
         let (word, wide) = (size_of::<T>(), size_of::<f64>());
         let log = (2 * n + 3 * m) * wide + (n + m) * word + Pieces::<T>::bytes(n, m);
         log + if kernel { n * m * word + (n + 5 * m) * wide + m * word } else { 0 }
     }
 
-    pub(super) fn resize(&mut self, n: usize, m: usize) {
+    /// For another problem of n × m; `by_rows`: its iterations, or some of them, go over the rows of a matrix.
+    pub(super) fn resize(&mut self, n: usize, m: usize, by_rows: bool) {
         for (vector, length) in [(&mut self.f, n), (&mut self.g, m), (&mut self.sums, m)] {
             vector.clear();
             vector.resize(length, 0.0);
         }
         self.columns.resize(m, T::ZERO);
         self.rows.resize(n, T::ZERO);
-        self.pieces.resize(n, m);
+        self.transforms = Transforms::new();
+        if by_rows {
+            self.pieces.resize(n, m);
+        }
     }
 }
