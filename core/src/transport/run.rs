@@ -152,12 +152,13 @@ impl<'a, 'w, T: Real> Run<'a, 'w, T> {
         }
     }
 
-    /// Error at which rounding takes over: of sums of m terms, and of exponents up to the cost's range over ε. An
-    /// error below it only wanders.
+    /// Error at which rounding takes over: of sums of m terms, and of exponents, as large as the cost's range or, where
+    /// a marginal is soft, the potentials over ε. An error below it only wanders.
     fn floor(&self) -> f64 {
         let terms = libm::sqrt(self.workspace.g.len() as f64);
-        let exponent = self.problem.range.width() / self.problem.epsilon;
-        T::EPSILON.to_f64() * (4.0 * (1.0 + terms) + 2.0 * exponent)
+        let finite = self.workspace.g.iter().filter(|g| g.is_finite());
+        let largest = finite.fold(self.problem.range.width(), |most, g| most.max(g.abs()));
+        T::EPSILON.to_f64() * (4.0 * (1.0 + terms) + 2.0 * largest / self.problem.epsilon)
     }
 
     /// Would the next iteration move g by more than its rounding? On a plateau an error may stand still to the last

@@ -406,3 +406,23 @@ fn f32_comes_as_near_as_it_can() {
         );
     }
 }
+
+/// Potentials as large as ρ round by more than a range of costs says; the error wandered above it for ever.
+#[test]
+fn large_potentials_stall_where_they_round() {
+    let c = ndarray::arr2(&[
+        [0.992_276_251_976_908_7, 0.619_083_433_420_964_1],
+        [0.798_749_385_957_419_8, 0.643_374_395_516_592],
+    ]);
+    let a = ndarray::arr1(&[0.0, 1.351_785_457_295_617]);
+    let b = ndarray::arr1(&[1.380_867_873_979_718_9, 1.228_551_313_577_743_7]);
+    let geometry = Dense::new(&c);
+    let marginals = [Marginal::Kl(2_566.769_691_231_424_5), Marginal::Hard];
+    let epsilon = 0.511_830_003_887_845_7;
+    let problem = Problem::with_marginals(&geometry, &a, &b, epsilon, marginals).unwrap();
+    for method in METHODS {
+        let s = Sinkhorn { method, ..tight() }.solve(&problem).unwrap();
+        assert!(s.iterations < 5000, "{method:?}: {}", s.iterations);
+        assert!(s.error <= rounding(&s), "{method:?}: {}", s.error);
+    }
+}
