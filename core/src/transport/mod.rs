@@ -41,7 +41,8 @@
 //! # In what order to read
 //!
 //! [`Geometry`] (where costs come from), [`Problem`] (cost, weights, marginals, ε), [`Sinkhorn`] (the solver's options) and
-//! [`Run`] (a solve under way), [`Solution`] (what was found).
+//! [`Run`] (a solve under way), [`Solution`] (what was found). Its derivatives: [`Solution::weights_gradient`] and its like for
+//! those of the value, [`Backward`] and [`Tangent`] for those of the plan.
 
 mod barycenter;
 mod certificate;
@@ -49,10 +50,13 @@ mod divergence;
 pub mod exact;
 mod feasible;
 mod geometry;
+mod gradient;
 mod grid;
 mod half_steps;
+mod implicit;
 mod map;
 mod newton;
+mod pairs;
 mod partial;
 mod partial_solution;
 mod patience;
@@ -64,13 +68,17 @@ mod solution;
 mod sparse;
 pub(crate) mod sweep;
 mod symmetric;
+mod system;
+mod tangent;
 mod workspace;
 
 pub use barycenter::{Barycenter, BarycenterSolution};
 pub use certificate::{Bounds, Rounded};
 pub use divergence::{Cloud, Divergence, Part, SinkhornDivergence};
 pub use geometry::{Dense, Function, Geometry, Masked, Metric, Points};
+pub use gradient::WeightsGradient;
 pub use grid::Grid;
+pub use implicit::Backward;
 pub use partial::{Capped, Partial};
 pub use partial_solution::PartialSolution;
 pub use problem::{Marginal, Problem, Reference};
@@ -78,8 +86,11 @@ pub use run::Run;
 pub use sinkhorn::{Acceleration, Method, Progress, Report, Sinkhorn, Status};
 pub use solution::{Potentials, Solution, Sums};
 pub use sparse::Sparse;
+pub use tangent::{Direction, Tangent};
 pub use workspace::Workspace;
 
+#[cfg(test)]
+mod drawn;
 #[cfg(test)]
 mod figures;
 #[cfg(test)]
