@@ -5,7 +5,7 @@ use ndarray::{Array1, Array2, Axis};
 use swav_core::loss::contrastive::{info_nce, nt_xent};
 use swav_core::loss::cross_entropy;
 use swav_core::loss::swapped::{Swapped, swapped};
-use swav_core::transport::{Dense, Method, Problem, Sinkhorn};
+use swav_core::transport::{Dense, Method, Metric, Problem, Sinkhorn};
 use swav_core::{Rounds, codes, rows, scores};
 
 fn numbers(seed: usize, shape: (usize, usize)) -> Array2<f32> {
@@ -40,6 +40,12 @@ fn everything() -> Vec<Vec<u32>> {
         let moved = Sinkhorn { method, ..Sinkhorn::default() }.solve(&problem).unwrap();
         all.push(split(moved.value()));
         all.extend([&moved.f, &moved.g].map(|x| x.iter().flat_map(|&x| split(x)).collect()));
+        // L = ⟨C, P⟩, down to the cost and to the points.
+        let back = moved.plan_backward(&geometry).unwrap();
+        let [x, y] = [&z, &c].map(|points| points.mapv(f64::from));
+        let [dx, dy] = back.points(&x, &y, Metric::Cosine).unwrap();
+        all.push(split(back.d_epsilon));
+        all.extend([back.cost(), dx, dy].map(|x| x.iter().flat_map(|&x| split(x)).collect()));
     }
     all.extend(
         [&s, &kernel, &log, &gradient, &dz, &dc, &d_entropy, &d_near, &d_info, &rows::softmax(&s)]

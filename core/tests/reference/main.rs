@@ -1,5 +1,6 @@
 //! Figures that other implementations computed, which this one is held to.
 
+mod derivatives;
 mod measures;
 mod swapped;
 mod swapped_figures;
