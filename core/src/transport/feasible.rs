@@ -41,7 +41,8 @@ pub(super) fn check<T: Real>(problem: &Problem<'_, T>) -> Result<(), Error> {
             let rows = reachable(start, &allowed, &flow, dust, (n, m));
             let mass = rows.iter().map(|&i| problem.a[i]).sum();
             let open = |j: &usize| rows.iter().any(|i| allowed[i * m + j]);
-            let reachable = (0..m).filter(open).map(|j| problem.b[j]).sum();
+            // An empty sum of floats is −0.
+            let reachable = (0..m).filter(open).map(|j| problem.b[j]).fold(0.0, |x, y| x + y);
             return Err(Error::Infeasible { rows, mass, reachable });
         };
         // A path row, column, row, column …: forward pairs gain, backward ones lose.

@@ -188,7 +188,9 @@ impl<T: Real> Run<'_, '_, T> {
                 error += (sum - side.goal(j, g)).abs();
             }
         }
-        self.progress.error = error / self.problem.mass();
+        // Masses beyond every number have no difference.
+        self.progress.error =
+            if error.is_nan() { f64::INFINITY } else { error / self.problem.mass() };
     }
 }
 

@@ -62,6 +62,7 @@ mod partial_solution;
 mod patience;
 mod problem;
 mod run;
+mod settle;
 mod side;
 mod sinkhorn;
 mod solution;

@@ -235,7 +235,9 @@ impl<'a, 'w, T: Real> Run<'a, 'w, T> {
         self.move_columns(relaxation);
         self.pass(relaxation);
         self.dual = self.dual();
-        if self.dual < before - 1e-14 * before.abs() {
+        // A step so far that the objective is no number has lowered it too.
+        let risen = self.dual >= before - 1e-14 * before.abs();
+        if !risen {
             let work = &mut *self.workspace;
             work.f.clone_from(&work.last[0]);
             work.g.clone_from(&work.last[1]);
@@ -274,8 +276,10 @@ impl<'a, 'w, T: Real> Run<'a, 'w, T> {
 
     /// The solution at the present potentials, in canonical gauge, whatever has been reached.
     pub fn finish(mut self) -> Solution<'a, T> {
-        if self.progress.iterations == 0 || self.progress.epsilon > self.problem.epsilon {
+        // At a stage of 0 the last pass, and its error, are those of another ε or of none.
+        if self.stage == 0 || self.progress.epsilon > self.problem.epsilon {
             self.progress.epsilon = self.problem.epsilon;
+            self.in_kernel = false;
             self.columns =
                 if self.progress.iterations == 0 { self.columns } else { Columns::AsTheyAre };
             self.iterate(1.0);
@@ -315,14 +319,10 @@ impl<'a, 'w, T: Real> Run<'a, 'w, T> {
         let Progress { error, iterations, status, .. } = self.progress;
         let reached = error <= self.options.tolerance;
         let status = if reached { Status::Converged } else { status.unwrap_or(Status::MaxIter) };
-        Solution {
-            problem,
-            f: f.into(),
-            g: g.into(),
-            status,
-            error,
-            iterations,
-            report: self.report,
-        }
+        let (f, g) = (f.into(), g.into());
+        let report = self.report;
+        let mut solution = Solution { problem, f, g, status, error, iterations, report };
+        solution.settle(self.options.tolerance);
+        solution
     }
 }

@@ -246,7 +246,11 @@ kernel! {
             let mut scales = [T::ZERO; 4];
             for (r, f) in f.iter_mut().enumerate() {
                 let (i, dot) = (from + r, dots[r].to_f64());
-                if !(dot > least::<T>() && dot < 1.0 / least::<T>()) && side.weights[first + i] > 0.0 {
+                if !(dot > least::<T>() && dot < 1.0 / least::<T>()) {
+                    if side.weights[first + i] == 0.0 && dot == 0.0 {
+                        // Nowhere to go, or far below the others: it keeps its potential.
+                        continue;
+                    }
                     return f64::INFINITY;
                 }
                 scales[r] = moved(side, first + i, f, base[i], dot, &mut off);
