@@ -192,35 +192,20 @@ impl<'a> Search<'a> {
         self.open.clear();
         self.open.extend(0..self.m);
         self.passed.clear();
-        let costs = self.costs(from);
-        for ((distance, &c), &g) in self.distance.iter_mut().zip(costs).zip(&self.g) {
-            *distance = c - g;
-        }
-        self.before.fill(from);
+        self.distance.fill(f64::INFINITY);
+        let (mut row, mut along) = (from, 0.0);
         let (end, length) = loop {
-            let nearest = |best: (f64, usize), (at, &j): (usize, &usize)| {
-                let nearer = self.distance[j] < best.0
-                    || (self.distance[j] == best.0 && best.1 != FREE && self.row[j] == FREE);
-                if nearer { (self.distance[j], at) } else { best }
-            };
-            let (length, at) = self.open.iter().enumerate().fold((f64::INFINITY, FREE), nearest);
+            let (length, at) = self.relax(row, along);
             if at == FREE {
                 return Err(self.infeasible(from));
             }
             let j = self.open.swap_remove(at);
-            let row = self.row[j];
+            row = self.row[j];
             if row == FREE {
                 break (j, length);
             }
             self.passed.push(j);
-            let costs = self.costs(row);
-            let along = length - (costs[j] - self.g[j]);
-            for &k in &self.open {
-                let distance = along + (costs[k] - self.g[k]);
-                if distance < self.distance[k] {
-                    (self.distance[k], self.before[k]) = (distance, row);
-                }
-            }
+            along = length - (self.costs(row)[j] - self.g[j]);
         };
         for &j in &self.passed {
             self.g[j] += self.distance[j] - length;
@@ -235,6 +220,27 @@ impl<'a> Search<'a> {
             }
             j = old;
         }
+    }
+
+    /// Looks from a row, so far along the path, at the open columns: the distance of the nearest one,
+    /// and its place in `open`. Of several, a free one ends the path.
+    fn relax(&mut self, row: usize, along: f64) -> (f64, usize) {
+        let costs = self.costs(row);
+        let (mut least, mut nearest, mut free) = (f64::INFINITY, FREE, false);
+        for (at, &j) in self.open.iter().enumerate() {
+            let distance = along + (costs[j] - self.g[j]);
+            if distance < self.distance[j] {
+                (self.distance[j], self.before[j]) = (distance, row);
+            }
+            let distance = self.distance[j];
+            if distance < least || (distance == least && !free && nearest != FREE) {
+                let ends = self.row[j] == FREE;
+                if distance < least || ends {
+                    (least, nearest, free) = (distance, at, ends);
+                }
+            }
+        }
+        (least, nearest)
     }
 
     /// The rows of the search reach no other columns than their own: one too few.

@@ -10,23 +10,23 @@
 //!
 //! | problem | function | time | memory |
 //! | --- | --- | --- | --- |
-//! | any cost, any weights | [`emd`] | some (n + m) pivots of O(n + m), measured | the cost, twice with forbidden pairs |
-//! | each row a column of its own | [`assignment`] | O(n² m) at worst | the cost |
+//! | any cost, any weights | [`emd`] | some (n + m) pivots of O(n + m), measured | the cost, thrice with forbidden pairs |
+//! | each row a column of its own | [`assignment()`] | O(n² m) at worst | the cost |
 //! | points on a line, \|x − y\|ᵖ | [`line()`] | O((n + m) log(n + m)) | O(n + m) |
 //! | points on a circle, \|x − y\|ᵖ | [`circle()`] | O((n + m) (log(n + m) + 64)) | O(n + m) |
 //! | points in space, projected | [`sliced()`] | that of [`line()`] for each direction | O((n + m) d) for each of 16 pieces |
 //!
 //! All of them count in f64, whatever the type of the arrays, and move mass as whole numbers of
-//! 2⁻⁶⁰ of the total or somewhat less: sums of masses are exact, ties are ties, and nothing is lost to
+//! 2⁻⁵⁹ of the total or less: sums of masses are exact, ties are ties, and nothing is lost to
 //! rounding while mass is moved. A weight above 0 that is smaller than such a quantum counts as one.
 
-mod assignment;
-mod circle;
-mod line;
+pub mod assignment;
+pub mod circle;
+pub mod line;
 mod masses;
-mod network_simplex;
+pub mod network_simplex;
 mod pricing;
-mod sliced;
+pub mod sliced;
 mod start;
 mod tree;
 

@@ -14,8 +14,9 @@
 //! - *Pricing*: a block of rows is read, the worst arc of each is a candidate, and the worst candidate
 //!   enters until none is left; then the next block. Rows are contiguous, so reading one is a single
 //!   vector pass.
-//! - *Rounding*: an arc enters only when its violation is above 32 machine epsilons of |f_i| + |g_j|.
-//!   The potentials returned are then made feasible by f_i = min_j C_ij − g_j.
+//! - *Rounding*: an arc enters only when its violation is above what rounding can account for, two
+//!   machine epsilons of the potentials on the paths to its ends. The potentials returned are then
+//!   made feasible by f_i = min_j C_ij − g_j.
 //! - *Forbidden pairs*: the tree minimises, first, the mass on forbidden pairs (cost 1 there, else 0).
 //!   With what is left at 0, arcs whose first reduced cost is above 0 can carry nothing in any plan and
 //!   are dropped; among the others the true costs are minimised. No large number stands for infinity.
@@ -24,7 +25,9 @@
 //!
 //! The number of pivots is exponential for contrived costs; over points in space it grows a little
 //! faster than n + m. A pivot costs the length of a cycle and the size of the subtree that moves. The
-//! cost is copied to f64, 8nm bytes, and once more when there are forbidden pairs. One thread.
+//! cost is copied to f64, 8nm bytes, and twice more when there are forbidden pairs. One thread. A number
+//! like 1e30 in the place of +∞ is correct to 16 digits of 1e30 where a plan must use it, or a tree must
+//! pass it to reach a part that is cut off: +∞ keeps the digits of the other costs.
 
 use alloc::vec::Vec;
 
@@ -38,11 +41,6 @@ use crate::real::Real;
 
 /// Rows that are read before the candidates found in them enter.
 const BLOCK: usize = 32;
-/// Violations up to this share of |f_i| + |g_j| are rounding: a path of the tree is some hundred sums.
-const SLACK: f64 = 32.0 * f64::EPSILON;
-/// Pivots without flow in a row, in multiples of n + m, after which the slack doubles: only rounding
-/// can hold a tree for that long.
-const STALL: u64 = 64;
 
 /// An optimal plan, and the potentials that prove it.
 #[derive(Clone, Debug, PartialEq)]
@@ -261,20 +259,18 @@ fn optimise(tree: &mut Tree, cost: &[f64], m: usize) -> u64 {
     let n = cost.len() / m;
     // A forbidden pair in the tree carries nothing, and may cost anything.
     tree.price(|i, j| if cost[i * m + j].is_finite() { cost[i * m + j] } else { 0.0 });
-    let mut slack = SLACK;
     let mut g = alloc::vec![0.0; m];
     let mut candidates: Vec<(usize, usize, f64)> = Vec::with_capacity(BLOCK);
-    let (mut pivots, mut stalled) = (0, 0);
+    let mut pivots = 0;
     let (mut row, mut read) = (0, 0);
     while read < n {
-        let low = |x: f64| x - slack * x.abs();
-        for (g, &pi) in g.iter_mut().zip(&tree.pi[n..]) {
-            *g = low(pi);
+        for (j, g) in g.iter_mut().enumerate() {
+            *g = tree.low(n + j);
         }
         candidates.clear();
         for _ in 0..BLOCK.min(n) {
             let costs = &cost[row * m..][..m];
-            if let Some((_, j)) = pricing::most(costs, low(tree.pi[row]), &g) {
+            if let Some((_, j)) = pricing::most(costs, tree.low(row), &g) {
                 candidates.push((row, j, costs[j]));
             }
             row = if row + 1 == n { 0 } else { row + 1 };
@@ -283,20 +279,18 @@ fn optimise(tree: &mut Tree, cost: &[f64], m: usize) -> u64 {
         loop {
             let (mut worst, mut entering) = (0.0, None);
             candidates.retain(|&(i, j, c)| {
-                let violation = low(tree.pi[i]) + low(tree.pi[n + j]) - c;
+                let violation = tree.low(i) + tree.low(n + j) - c;
                 if violation > worst {
                     (worst, entering) = (violation, Some((i, j, c)));
                 }
                 violation > 0.0
             });
             let Some((i, j, c)) = entering else { break };
-            let flow = tree.pivot(i, j, c);
+            tree.pivot(i, j, c);
+            #[cfg(test)]
+            assert!(tree.strongly_feasible());
             pivots += 1;
-            stalled = if flow > 0 { 0 } else { stalled + 1 };
             read = 0;
-        }
-        if stalled > STALL * (n + m) as u64 {
-            (slack, stalled) = (2.0 * slack, 0);
         }
     }
     pivots

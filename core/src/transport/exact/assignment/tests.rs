@@ -112,7 +112,7 @@ fn small_and_large() {
     assert_eq!(assignment(&array![[5.0, -2.0]]).unwrap().column, [1]);
     assert_eq!(assignment(&Array2::from_elem((6, 6), 3.0)).unwrap().value, 18.0);
     let large = assignment(&array![[1e30, 1.0], [2.0, 1e30]]).unwrap();
-    assert_eq!((large.column, large.value), (alloc::vec![1, 0], 3.0));
+    assert_eq!((large.column, large.value), (vec![1, 0], 3.0));
     let inf = f64::INFINITY;
     let one_way = array![[inf, 1.0, inf], [2.0, 1.0, inf], [3.0, 1.0, 9.0]];
     assert_eq!(assignment(&one_way).unwrap().column, [1, 0, 2]);
@@ -126,6 +126,6 @@ fn what_is_refused() {
     assert_eq!(assignment(&nan), Err(Error::NonFinite { what: "cost", row: Some(1) }));
     let inf = f64::INFINITY;
     let narrow = array![[inf, 1.0, inf], [1.0, 2.0, 3.0], [inf, 5.0, inf]];
-    let error = Error::Infeasible { rows: alloc::vec![0, 2], mass: 2.0, reachable: 1.0 };
+    let error = Error::Infeasible { rows: vec![0, 2], mass: 2.0, reachable: 1.0 };
     assert_eq!(assignment(&narrow), Err(error));
 }
