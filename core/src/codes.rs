@@ -285,8 +285,7 @@ fn range<T: Real>(
 
 /// Samples: each has mass 1.
 fn samples(ones: &[f64], epsilon: f64) -> Side<'_> {
-    let rho = f64::INFINITY;
-    Side { weights: ones, counting: false, rho, tau: 1.0, epsilon, relaxation: 1.0 }
+    Side::hard(ones, false, epsilon)
 }
 
 fn in_kernel_domain<T: Real>(

@@ -50,6 +50,7 @@ use ndarray::{Array1, ArrayRef1, ArrayRef2};
 
 use super::geometry::{Geometry, Range};
 use super::patience::Patience;
+use super::problem::slack;
 use super::sinkhorn::{Sinkhorn, Status};
 use super::sweep::{self, Pieces, Side};
 use crate::error::Error;
@@ -202,7 +203,7 @@ impl Barycenter {
             }
             solution.error = error / mass;
             solution.iterations += 1;
-            if let Some(status) = patience.judge(solution.error) {
+            if let Some(status) = patience.judge(solution.error, || false) {
                 solution.status = status;
             }
         }
@@ -233,18 +234,10 @@ impl<'a, T: Real> Pass<'a, T> {
     /// Moves f so that the rows of exp((f + g − C)/ε) sum to `a`, and leaves its column sums in `sums`, and in `ln` those
     /// that it would have without g.
     fn sweep(&mut self, a: &[f64], g: &[f64], f: &mut [f64], sums: &mut [f64]) {
-        let side = Side {
-            weights: a,
-            counting: true,
-            rho: f64::INFINITY,
-            tau: 1.0,
-            epsilon: self.epsilon,
-            relaxation: 1.0,
-        };
+        let side = Side::hard(a, true, self.epsilon);
         self.columns.iter_mut().zip(g).for_each(|(to, &g)| *to = T::from_f64(g));
         sweep::log_rows(self.geometry, side, &self.columns, f, sums, &mut self.pieces);
-        let least = (T::MIN_POSITIVE / T::EPSILON).to_f64();
-        if sums.iter().all(|&sum| sum > least) {
+        if sums.iter().all(|&sum| sum > sweep::trusted::<T>()) {
             for ((ln, &sum), g) in self.ln.iter_mut().zip(sums.iter()).zip(g) {
                 *ln = self.epsilon * Real::ln(sum) - g;
             }
@@ -288,7 +281,7 @@ fn inputs<T: Real>(
             Ok(value)
         }
     };
-    let slack = if T::EPSILON.to_f64() < 1e-10 { 1e-12 } else { 1e-6 };
+    let slack = slack::<T>();
     let mut inputs = Vec::with_capacity(count);
     let (mut total, mut first) = (0.0, None);
     for (k, (&share, column)) in weights.iter().zip(histograms.columns()).enumerate() {

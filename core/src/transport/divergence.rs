@@ -45,13 +45,13 @@ use alloc::vec::Vec;
 use ndarray::{Array1, Array2, ArrayRef1, ArrayRef2};
 
 use super::geometry::{Geometry, Metric, Points};
+use super::pairs::Pairs;
 use super::problem::{Marginal, Problem};
 use super::sinkhorn::{Sinkhorn, Status};
 use super::solution::{Potentials, Solution};
 use super::workspace::Workspace;
 use crate::error::Error;
 use crate::real::Real;
-use crate::rows::NORM_FLOOR;
 
 /// First errors above this say that the potentials of the measures with themselves do not fit the problem between them.
 const FITS: f64 = 0.1;
@@ -313,41 +313,11 @@ fn along_rows<T: Real>(
     y: &ArrayRef2<T>,
     metric: Metric,
 ) -> Array2<f64> {
-    let d = x.ncols();
-    let wide = |x: &ArrayRef2<T>| -> Vec<f64> { x.iter().map(|x| x.to_f64()).collect() };
-    let (xs, ys) = (wide(x), wide(y));
-    let point = |points: &[f64], i: usize| points[i * d..(i + 1) * d].to_vec();
-    let length = |x: &[f64]| libm::sqrt(x.iter().map(|x| x * x).sum()).max(NORM_FLOOR);
-    let lengths: Vec<f64> = (0..y.nrows()).map(|j| length(&point(&ys, j))).collect();
-    let found = solution.over_rows(Vec::new, |i, cost, plan, found: &mut Vec<f64>| {
-        let (x, first) = (&xs[i * d..(i + 1) * d], found.len());
+    let (d, pairs) = (x.ncols(), Pairs::new(x, y, metric));
+    let found = solution.over_rows(Vec::new, |i, _, plan, found: &mut Vec<f64>| {
+        let first = found.len();
         found.resize(first + d, 0.0);
-        let gradient = &mut found[first..];
-        let own = length(x);
-        for (j, (p, c)) in plan.iter().zip(cost).enumerate() {
-            let (p, c, y) = (p.to_f64(), c.to_f64(), &ys[j * d..(j + 1) * d]);
-            if p == 0.0 {
-                continue;
-            }
-            // The weights of x and of y in the gradient.
-            let (of_x, of_y) = match metric {
-                Metric::SquaredEuclidean => (2.0 * p, 2.0 * p),
-                Metric::Euclidean if c > 0.0 => (p / c, p / c),
-                Metric::Euclidean => (0.0, 0.0),
-                Metric::Cosine if own <= NORM_FLOOR => (0.0, 0.0),
-                Metric::Cosine => (p * (1.0 - c) / (own * own), p / (own * lengths[j])),
-                Metric::Dot => (0.0, p),
-            };
-            if of_x == of_y {
-                gradient
-                    .iter_mut()
-                    .zip(x.iter().zip(y))
-                    .for_each(|(g, (x, y))| *g += of_x * (x - y));
-            } else {
-                let terms = gradient.iter_mut().zip(x.iter().zip(y));
-                terms.for_each(|(g, (x, y))| *g += of_x * x - of_y * y);
-            }
-        }
+        pairs.row(i, plan, &mut found[first..]);
     });
     let all: Vec<f64> = found.into_iter().flatten().collect();
     crate::rows::array(x.dim(), all)

@@ -9,7 +9,7 @@ use ndarray::{Array1, Array2, ArrayRef2};
 pub(super) use axes::Axes;
 
 use super::geometry::{Geometry, Range};
-use super::problem::{Marginal, Reference};
+use super::problem::Marginal;
 use super::solution::{Solution, Sums};
 use super::sweep::Side;
 use crate::error::Error;
@@ -194,14 +194,7 @@ impl<T: Real> Solution<'_, T> {
     /// the plan one of the plan times c − min c.
     pub(super) fn grid_sums(&self, grid: &Grid<T>) -> Sums {
         let (problem, epsilon) = (self.problem, self.problem.epsilon);
-        let side = |which: usize| Side {
-            weights: if which == 0 { &problem.a } else { &problem.b },
-            counting: problem.reference == Reference::Counting,
-            rho: f64::INFINITY,
-            tau: 1.0,
-            epsilon,
-            relaxation: 1.0,
-        };
+        let side = |which: usize| problem.side(which, epsilon);
         let g = self.g.as_slice().expect("a vector lies in one piece");
         let costs = grid.towards(0);
         let unit: Vec<f64> =

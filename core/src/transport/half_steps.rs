@@ -101,9 +101,7 @@ impl<T: Real> Run<'_, '_, T> {
             let off = work.transforms.rows(grid, [rows, columns], f, g, sums);
             return self.measure(off);
         }
-        for (j, (to, &g)) in work.columns.iter_mut().zip(&work.g).enumerate() {
-            *to = T::from_f64(g + columns.epsilon * columns.ln_reference(j));
-        }
+        columns.with_reference(&work.g, &mut work.columns);
         let (geometry, g) = (self.problem.geometry, &work.columns);
         let off = sweep::log_rows(geometry, rows, g, &mut work.f, &mut work.sums, &mut work.pieces);
         self.measure(off);
@@ -162,9 +160,7 @@ impl<T: Real> Run<'_, '_, T> {
         work.base[1].clone_from(&work.g);
         work.v.resize(work.g.len(), T::ZERO);
         work.kernel.resize(work.f.len() * work.g.len(), T::ZERO);
-        for (j, (to, &g)) in work.columns.iter_mut().zip(&work.g).enumerate() {
-            *to = T::from_f64(g + columns.epsilon * columns.ln_reference(j));
-        }
+        columns.with_reference(&work.g, &mut work.columns);
         sweep::fill_kernel(
             self.problem.geometry,
             columns.epsilon,
@@ -207,9 +203,7 @@ pub(super) fn unit_columns<T: Real>(
     if let Some(grid) = problem.geometry.grid() {
         return super::grid::unit_columns(grid, rows, f, g);
     }
-    for (i, (h, &f)) in h.iter_mut().zip(f).enumerate() {
-        *h = T::from_f64(f + rows.epsilon * rows.ln_reference(i));
-    }
+    rows.with_reference(f, h);
     sweep::column_tops(problem.geometry, h, g, pieces);
     for (top, g) in tops.iter_mut().zip(g.iter_mut()) {
         *top = if *g == f64::NEG_INFINITY { T::ZERO } else { T::from_f64(*g) };

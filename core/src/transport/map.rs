@@ -23,10 +23,9 @@ use alloc::vec::Vec;
 use ndarray::{Array1, Array2, ArrayRef1, ArrayRef2};
 
 use super::geometry::{Geometry, Metric, Points};
-use super::problem::Reference;
-use super::solution::Solution;
+use super::pairs::Pairs;
+use super::solution::{Solution, by_rows};
 use super::sweep;
-use crate::chunks::*;
 use crate::error::Error;
 use crate::real::Real;
 use crate::rows::array;
@@ -146,12 +145,7 @@ impl<T: Real> Solution<'_, T> {
         let (problem, (n, k)) = (self.problem, costs.shape());
         Error::shape("costs", [problem.shape().0, k], [n, k])?;
         super::geometry::Range::of(costs)?;
-        let counting = problem.reference == Reference::Counting;
-        let row = |(&f, &a): (&f64, &f64)| {
-            let ln = if counting && a > 0.0 { 0.0 } else { Real::ln(a) };
-            T::from_f64(f + problem.epsilon * ln)
-        };
-        let h: Vec<T> = self.f.iter().zip(&problem.a).map(row).collect();
+        let h = problem.potentials(0, &self.f);
         let mut pieces = sweep::Pieces::new();
         pieces.resize(n, k);
         let (mut tops, mut sums) = (alloc::vec![0.0; k], alloc::vec![0.0; k]);
@@ -182,15 +176,12 @@ impl<T: Real> Solution<'_, T> {
         let (m, d) = (self.problem.shape().1, x.ncols());
         Error::shape("y", [m, d], y.dim().into())?;
         let (costs, tau) = (Points::new(x, y, metric)?, self.tau(0));
-        let wide =
-            |p: ndarray::ArrayView1<'_, T>| -> Vec<f64> { p.iter().map(|p| p.to_f64()).collect() };
+        let pairs = Pairs::new(x, y, metric);
         let found = self.weights_at(&costs, |i, _, w, gradients: &mut Vec<f64>| {
-            let x = wide(x.row(i));
-            let mut gradient = alloc::vec![0.0; d];
-            for (w, y) in w.iter().zip(y.rows()).filter(|(w, _)| **w > T::ZERO) {
-                add_gradient(metric, tau * w.to_f64(), &x, &wide(y), &mut gradient);
-            }
-            gradients.extend(gradient);
+            let first = gradients.len();
+            gradients.resize(first + d, 0.0);
+            pairs.row(i, w, &mut gradients[first..]);
+            gradients[first..].iter_mut().for_each(|g| *g *= tau);
         })?;
         let gradient: Vec<f64> = found.into_iter().flatten().collect();
         Ok(array((x.nrows(), d), gradient))
@@ -214,43 +205,13 @@ impl<T: Real> Solution<'_, T> {
         if !own {
             super::geometry::Range::of(costs)?;
         }
-        let (columns, rows) = (self.columns(), sweep::piece_rows(k, m));
-        let factor = T::from_f64(1.0 / self.problem.epsilon);
-        let mut found: Vec<A> = (0..k.div_ceil(rows)).map(|_| A::default()).collect();
-        found.par_chunks_mut(1).enumerate().for_each(|(piece, found)| {
-            let (mut scratch, mut w) = (alloc::vec![T::ZERO; m], alloc::vec![T::ZERO; m]);
-            for i in piece * rows..k.min((piece + 1) * rows) {
-                let cost = sweep::row(costs, i, &mut scratch);
-                let near = if own { self.f[i] } else { 0.0 };
-                sweep::plan_row(cost, &columns, near, 1.0, true, factor, &mut w);
-                each(i, cost, &w, &mut found[0]);
-            }
-        });
-        Ok(found)
-    }
-}
-
-/// gradient += w ∇ₓ c(x, y)
-fn add_gradient(metric: Metric, w: f64, x: &[f64], y: &[f64], gradient: &mut [f64]) {
-    let sum = |f: fn(f64, f64) -> f64| x.iter().zip(y).map(|(&x, &y)| f(x, y)).sum::<f64>();
-    let length = |squares: f64| libm::sqrt(squares);
-    // ∇c = p x − q y
-    let (p, q) = match metric {
-        Metric::SquaredEuclidean => (2.0, 2.0),
-        Metric::Euclidean => {
-            let distance = length(sum(|x, y| (x - y) * (x - y)));
-            if distance > 0.0 { (1.0 / distance, 1.0 / distance) } else { (0.0, 0.0) }
-        }
-        Metric::Dot => (0.0, 1.0),
-        Metric::Cosine => {
-            let floor = crate::rows::NORM_FLOOR;
-            let (nx, ny) = (length(sum(|x, _| x * x)), length(sum(|_, y| y * y)).max(floor));
-            let turned = if nx > floor { sum(|x, y| x * y) / (nx * nx * nx * ny) } else { 0.0 };
-            (turned, 1.0 / (nx.max(floor) * ny))
-        }
-    };
-    for ((to, x), y) in gradient.iter_mut().zip(x).zip(y) {
-        *to += w * (p * x - q * y);
+        let (columns, factor) = (self.columns(), T::from_f64(1.0 / self.problem.epsilon));
+        Ok(by_rows((k, m), A::default, |i, scratch, w, found| {
+            let cost = sweep::row(costs, i, scratch);
+            let near = if own { self.f[i] } else { 0.0 };
+            sweep::plan_row(cost, &columns, near, 1.0, true, factor, w);
+            each(i, cost, w, found);
+        }))
     }
 }
 

@@ -51,8 +51,7 @@ pub(super) fn gradients<T: Real>(
     if d == 0 {
         return [Array2::zeros((n, 0)), Array2::zeros((m, 0))];
     }
-    let (xs, x_lengths) = cloud(x, metric);
-    let (ys, y_lengths) = cloud(y, metric);
+    let pairs = Pairs::new(x, y, metric);
     let (mut dx, mut dy) = (alloc::vec![0.0; n * d], alloc::vec![0.0; m * d]);
     let band = BAND.div_ceil(m).min(n);
     let (some_rows, some_columns) = (PAIRS.div_ceil(m), PAIRS.div_ceil(band));
@@ -67,13 +66,9 @@ pub(super) fn gradients<T: Real>(
                 let i = first + piece * some_rows;
                 fill(i..i + dx.len() / d, weights);
                 let rows = weights.chunks_exact(m).zip(dx.chunks_exact_mut(d));
-                for ((weights, dx), x) in rows.zip(xs[i * d..].chunks_exact(d)) {
-                    for (w, y) in weights.iter().zip(ys.chunks_exact(d)) {
-                        add(metric, w.to_f64(), x, y, dx);
-                    }
-                }
+                rows.enumerate().for_each(|(k, (weights, dx))| pairs.row(i + k, weights, dx));
             });
-        let (weights, xs) = (&*weights, &xs[first * d..last * d]);
+        let (weights, xs, ys) = (&*weights, &pairs.x[first * d..last * d], &pairs.y);
         dy.par_chunks_mut(some_columns * d).enumerate().for_each(|(piece, dy)| {
             let j = piece * some_columns;
             for (weights, x) in weights.chunks_exact(m).zip(xs.chunks_exact(d)) {
@@ -84,9 +79,40 @@ pub(super) fn gradients<T: Real>(
             }
         });
     }
-    rescale(&mut dx, &x_lengths, d);
-    rescale(&mut dy, &y_lengths, d);
+    dy.chunks_exact_mut(d).zip(&pairs.y_lengths).for_each(|(dy, &length)| rescale(dy, length));
     [array((n, d), dx), array((m, d), dy)]
+}
+
+/// Two clouds in f64, of unit length for [`Metric::Cosine`], with the lengths they had then.
+pub(super) struct Pairs {
+    d: usize,
+    metric: Metric,
+    x: Vec<f64>,
+    y: Vec<f64>,
+    x_lengths: Vec<f64>,
+    y_lengths: Vec<f64>,
+}
+
+impl Pairs {
+    pub(super) fn new<T: Real>(x: &ArrayRef2<T>, y: &ArrayRef2<T>, metric: Metric) -> Self {
+        let (d, (x, x_lengths), (y, y_lengths)) = (x.ncols(), cloud(x, metric), cloud(y, metric));
+        Pairs { d, metric, x, y, x_lengths, y_lengths }
+    }
+
+    /// Σ_j w_j ∇c(x_i, y_j) into `gradient`, which is 0.
+    pub(super) fn row<T: Real>(&self, i: usize, weights: &[T], gradient: &mut [f64]) {
+        let d = self.d;
+        if d == 0 {
+            return;
+        }
+        let x = &self.x[i * d..(i + 1) * d];
+        for (w, y) in weights.iter().zip(self.y.chunks_exact(d)) {
+            add(self.metric, w.to_f64(), x, y, gradient);
+        }
+        if let Some(&length) = self.x_lengths.get(i) {
+            rescale(gradient, length);
+        }
+    }
 }
 
 /// Points in f64; for [`Metric::Cosine`] of unit length, and the lengths they had.
@@ -100,12 +126,10 @@ fn cloud<T: Real>(points: &ArrayRef2<T>, metric: Metric) -> (Vec<f64>, Vec<f64>)
     (unit, lengths)
 }
 
-/// From directions to points: a point at 0 has none.
-fn rescale(gradient: &mut [f64], lengths: &[f64], d: usize) {
-    for (gradient, &length) in gradient.chunks_exact_mut(d).zip(lengths) {
-        let factor = if length > NORM_FLOOR { 1.0 / length } else { 0.0 };
-        gradient.iter_mut().for_each(|g| *g *= factor);
-    }
+/// From a direction to a point: one at 0 has none.
+fn rescale(gradient: &mut [f64], length: f64) {
+    let factor = if length > NORM_FLOOR { 1.0 / length } else { 0.0 };
+    gradient.iter_mut().for_each(|g| *g *= factor);
 }
 
 /// gradient += w ∇c(own, other), ∇ with respect to the first.

@@ -42,7 +42,8 @@ use ndarray::{Array1, Array2, ArrayRef1};
 use super::geometry::{Geometry, Range};
 use super::half_steps::unit_columns;
 use super::partial_solution::PartialSolution;
-use super::problem::{Marginal, Problem, Reference, weights};
+use super::patience::Patience;
+use super::problem::{Marginal, Problem, Reference, slack, weights};
 use super::sinkhorn::Status;
 use super::sweep::{self, Side};
 use super::workspace::Workspace;
@@ -84,8 +85,7 @@ impl<'a, T: Real> Partial<'a, T> {
         Error::shape("b", [m, 1], [b.len(), 1])?;
         let (a, b) = (weights("a", a)?, weights("b", b)?);
         let most = a.iter().sum::<f64>().min(b.iter().sum());
-        let slack = if T::EPSILON.to_f64() < 1e-10 { 1e-12 } else { 1e-6 };
-        if mass > most * (1.0 + slack) {
+        if mass > most * (1.0 + slack::<T>()) {
             return Err(Error::Parameter {
                 name: "mass",
                 value: mass,
@@ -177,14 +177,7 @@ impl<'a, T: Real> Partial<'a, T> {
     }
 
     pub(super) fn side(&self, which: usize, epsilon: f64) -> Side<'_> {
-        Side {
-            weights: if which == 0 { &self.problem.a } else { &self.problem.b },
-            counting: self.problem.reference == Reference::Counting,
-            rho: f64::INFINITY,
-            tau: 1.0,
-            epsilon,
-            relaxation: 1.0,
-        }
+        self.problem.side(which, epsilon)
     }
 }
 
@@ -221,9 +214,6 @@ impl Default for Capped {
     }
 }
 
-/// Iterations without a new smallest error after which a run may be taken to stand still.
-const PATIENCE: u32 = 20;
-
 impl Capped {
     /// Solves a partial problem.
     ///
@@ -250,10 +240,8 @@ impl Capped {
         let range = partial.problem.range.width();
         let first = if self.annealing < 1.0 { range / 10.0 } else { 0.0 };
         let mut epsilon = target.max(first);
-        let (mut best, mut since, mut stage, mut iterations) = (f64::INFINITY, 0, 0, 0);
-        // Sums of m terms, and exponents up to the cost's range over ε, are rounded.
-        let terms = libm::sqrt(partial.shape().1 as f64);
-        let floor = T::EPSILON.to_f64() * (4.0 * (1.0 + terms) + 2.0 * range / target);
+        let (mut stage, mut iterations) = (0, 0);
+        let mut patience = Patience::new::<T>(self.tolerance, partial.shape().1, range / target);
         let status = loop {
             state.rows(epsilon);
             let error = state.columns(epsilon);
@@ -266,14 +254,8 @@ impl Capped {
                     let next = if late { 0.0 } else { epsilon * self.annealing };
                     (epsilon, stage) = (next.max(target), 0);
                 }
-            } else {
-                if error <= self.tolerance {
-                    break Status::Converged;
-                }
-                (best, since) = if error < best { (error, 0) } else { (best, since + 1) };
-                if since >= PATIENCE && (best <= floor || !state.moves()) {
-                    break Status::Stalled;
-                }
+            } else if let Some(status) = patience.judge(error, || !state.moves()) {
+                break status;
             }
             if iterations >= self.max_iterations {
                 break Status::MaxIter;
@@ -330,9 +312,7 @@ impl<'a, T: Real> State<'a, T> {
         let side = self.partial.side(0, epsilon);
         let columns = self.partial.side(1, epsilon);
         let (problem, work) = (&self.partial.problem, &mut self.work);
-        for (j, (to, &g)) in work.columns.iter_mut().zip(&work.g).enumerate() {
-            *to = T::from_f64(g + epsilon * columns.ln_reference(j));
-        }
+        columns.with_reference(&work.g, &mut work.columns);
         let (geometry, g) = (problem.geometry, &work.columns);
         sweep::log_rows(geometry, side, g, &mut work.f, &mut work.sums, &mut work.pieces);
         for ((full, &f), &open) in self.full[0].iter_mut().zip(&work.f).zip(&self.open) {

@@ -8,8 +8,8 @@ use super::partial::Partial;
 use super::problem::Problem;
 use super::sinkhorn::Status;
 use super::solution::Sums;
+use super::solution::by_rows;
 use super::sweep;
-use crate::chunks::*;
 use crate::real::Real;
 use crate::rows::array;
 
@@ -47,25 +47,16 @@ impl<'a, T: Real> PartialSolution<'a, T> {
         start: impl Fn() -> A + Sync,
         each: impl Fn(usize, &[T], &[T], &mut A) + Sync,
     ) -> Vec<A> {
-        let (problem, (n, m)) = (&self.partial.problem, self.partial.shape());
-        let side = self.partial.side(1, problem.epsilon);
-        let column =
-            |(j, g): (usize, &f64)| T::from_f64(g + problem.epsilon * side.ln_reference(j));
-        let columns: Vec<T> = self.g.iter().enumerate().map(column).collect();
-        let factor = T::from_f64(1.0 / problem.epsilon);
-        let rows = sweep::piece_rows(n, m);
-        let mut found: Vec<A> = (0..n.div_ceil(rows)).map(|_| start()).collect();
-        found.par_chunks_mut(1).enumerate().for_each(|(piece, found)| {
-            let (mut scratch, mut plan) = (alloc::vec![T::ZERO; m], alloc::vec![T::ZERO; m]);
-            for i in piece * rows..n.min((piece + 1) * rows) {
-                let cost = sweep::row(problem.geometry, i, &mut scratch);
-                let f = self.f[i] + self.multiplier;
-                // With its sum known, a row is exact to its own rounding.
-                sweep::plan_row(cost, &columns, f, self.rows[i], true, factor, &mut plan);
-                each(i, cost, &plan, &mut found[0]);
-            }
-        });
-        found
+        let problem = &self.partial.problem;
+        let (columns, factor) =
+            (problem.potentials(1, &self.g), T::from_f64(1.0 / problem.epsilon));
+        by_rows(self.partial.shape(), start, |i, scratch, plan, found| {
+            let cost = sweep::row(problem.geometry, i, scratch);
+            let f = self.f[i] + self.multiplier;
+            // With its sum known, a row is exact to its own rounding.
+            sweep::plan_row(cost, &columns, f, self.rows[i], true, factor, plan);
+            each(i, cost, plan, found);
+        })
     }
 
     /// The plan, (n, m). Entries without weight and forbidden ones are exactly 0.

@@ -2,9 +2,10 @@
 
 use alloc::vec::Vec;
 
-use ndarray::ArrayRef1;
+use ndarray::{Array1, ArrayRef1};
 
 use super::geometry::{Geometry, Range};
+use super::side::Side;
 use crate::error::Error;
 use crate::real::Real;
 
@@ -196,6 +197,24 @@ impl<'a, T: Real> Problem<'a, T> {
         self.geometry
     }
 
+    /// The rows (0) or columns (1) as the passes take them at this ε, which is above the problem's while annealing.
+    pub(super) fn side(&self, which: usize, epsilon: f64) -> Side<'_> {
+        let marginal = self.marginals[which];
+        Side {
+            rho: marginal.rho(),
+            tau: marginal.tau(epsilon),
+            ..Side::hard([&self.a, &self.b][which], self.reference == Reference::Counting, epsilon)
+        }
+    }
+
+    /// x_i + ε ln r_i of one side, in the type of the cost.
+    pub(super) fn potentials(&self, which: usize, x: &Array1<f64>) -> Vec<T> {
+        let mut to = alloc::vec![T::ZERO; x.len()];
+        let x = x.as_slice().expect("a vector lies in one piece");
+        self.side(which, self.epsilon).with_reference(x, &mut to);
+        to
+    }
+
     /// Both marginals hard?
     pub(super) fn balanced(&self) -> bool {
         self.marginals == [Marginal::Hard; 2]
@@ -240,10 +259,14 @@ pub(in crate::transport) fn weights<T: Real>(
 /// differ by one unit in the last place drift for ever.
 pub(in crate::transport) fn balance<T: Real>(a: &[f64], b: &mut [f64]) -> Result<(), Error> {
     let (mass, other) = (a.iter().sum::<f64>(), b.iter().sum::<f64>());
-    let slack = if T::EPSILON.to_f64() < 1e-10 { 1e-12 } else { 1e-6 };
-    if (mass - other).abs() > slack * mass {
+    if (mass - other).abs() > slack::<T>() * mass {
         return Err(Error::MassMismatch { a: mass, b: other });
     }
     b.iter_mut().for_each(|b| *b *= mass / other);
     Ok(())
+}
+
+/// What two sums that are to agree may differ by, relative to them: 1e-12, f32 1e-6.
+pub(in crate::transport) fn slack<T: Real>() -> f64 {
+    if T::EPSILON.to_f64() < 1e-10 { 1e-12 } else { 1e-6 }
 }

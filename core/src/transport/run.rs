@@ -1,7 +1,8 @@
 //! A solve under way: one iteration after another, and what follows from its error.
 
 use super::half_steps::unit_columns;
-use super::problem::{Marginal, Problem, Reference};
+use super::patience::floor;
+use super::problem::Problem;
 use super::sinkhorn::{Acceleration, Method, Progress, Report, Sinkhorn, Status};
 use super::solution::Solution;
 use super::sweep::Side;
@@ -64,14 +65,7 @@ impl<'a, 'w, T: Real> Run<'a, 'w, T> {
         let (kernel, reason) = options.choose(problem);
         let first =
             if anneal && options.annealing < 1.0 { problem.range.width() / 10.0 } else { 0.0 };
-        let report = Report {
-            method: if kernel { Method::Kernel } else { Method::Log },
-            reason,
-            absorptions: 0,
-            newton_steps: 0,
-            products: 0,
-            relaxation: 1.0,
-        };
+        let report = Report::new(if kernel { Method::Kernel } else { Method::Log }, reason);
         let epsilon = problem.epsilon.max(first);
         Run {
             problem,
@@ -152,13 +146,12 @@ impl<'a, 'w, T: Real> Run<'a, 'w, T> {
         }
     }
 
-    /// Error at which rounding takes over: of sums of m terms, and of exponents, as large as the cost's range or, where
-    /// a marginal is soft, the potentials over ε. An error below it only wanders.
+    /// Error at which rounding takes over. Exponents are as large as the cost's range or, where a marginal is soft, the
+    /// potentials over ε.
     fn floor(&self) -> f64 {
-        let terms = libm::sqrt(self.workspace.g.len() as f64);
         let finite = self.workspace.g.iter().filter(|g| g.is_finite());
         let largest = finite.fold(self.problem.range.width(), |most, g| most.max(g.abs()));
-        T::EPSILON.to_f64() * (4.0 * (1.0 + terms) + 2.0 * largest / self.problem.epsilon)
+        floor::<T>(self.workspace.g.len(), largest / self.problem.epsilon)
     }
 
     /// Would the next iteration move g by more than its rounding? On a plateau an error may stand still to the last
@@ -249,17 +242,7 @@ impl<'a, 'w, T: Real> Run<'a, 'w, T> {
     }
 
     pub(super) fn side(&self, which: usize, relaxation: f64) -> Side<'a> {
-        let problem = self.problem;
-        let marginal: Marginal = problem.marginals[which];
-        let epsilon = self.progress.epsilon;
-        Side {
-            weights: if which == 0 { &problem.a } else { &problem.b },
-            counting: problem.reference == Reference::Counting,
-            rho: marginal.rho(),
-            tau: marginal.tau(epsilon),
-            epsilon,
-            relaxation,
-        }
+        Side { relaxation, ..self.problem.side(which, self.progress.epsilon) }
     }
 
     /// The dual objective at the present potentials, whose plan has the column sums of the last pass.

@@ -16,7 +16,19 @@ pub(crate) struct Side<'a> {
     pub(crate) relaxation: f64,
 }
 
-impl Side<'_> {
+impl<'a> Side<'a> {
+    /// A hard one that is not relaxed.
+    pub(crate) fn hard(weights: &'a [f64], counting: bool, epsilon: f64) -> Self {
+        Side { weights, counting, rho: f64::INFINITY, tau: 1.0, epsilon, relaxation: 1.0 }
+    }
+
+    /// x_i + ε ln r_i in the type of the cost, which is how a pass takes the potentials of this side.
+    pub(crate) fn with_reference<T: Real>(&self, x: &[f64], to: &mut [T]) {
+        for (i, (to, &x)) in to.iter_mut().zip(x).enumerate() {
+            *to = T::from_f64(x + self.epsilon * self.ln_reference(i));
+        }
+    }
+
     /// ln of the reference weight, −∞ where there is no weight.
     pub(crate) fn ln_reference(&self, i: usize) -> f64 {
         let weight = self.weights[i];

@@ -1,5 +1,6 @@
 //! The solver: options, a run that is stepped by hand, and the thin forms around it.
 
+use super::patience::PATIENCE;
 use super::problem::Problem;
 use super::run::{Columns, Run};
 use super::solution::{Potentials, Solution};
@@ -83,7 +84,7 @@ impl Default for Sinkhorn {
             method: Method::Auto,
             acceleration: Acceleration::Auto,
             annealing: 0.5,
-            patience: 20,
+            patience: PATIENCE,
         }
     }
 }
@@ -140,6 +141,13 @@ pub struct Report {
     pub products: u32,
     /// The last relaxation factor.
     pub relaxation: f64,
+}
+
+impl Report {
+    pub(super) fn new(method: Method, reason: &'static str) -> Self {
+        let (absorptions, newton_steps, products, relaxation) = (0, 0, 0, 1.0);
+        Report { method, reason, absorptions, newton_steps, products, relaxation }
+    }
 }
 
 impl Sinkhorn {

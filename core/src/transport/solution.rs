@@ -93,12 +93,7 @@ impl<'a, T: Real> Solution<'a, T> {
 
     /// g_j + ε ln r_j
     pub(super) fn columns(&self) -> Vec<T> {
-        let (problem, counting) = (self.problem, self.problem.reference == Reference::Counting);
-        let column = |(&g, &b): (&f64, &f64)| {
-            let ln = if counting && b > 0.0 { 0.0 } else { Real::ln(b) };
-            T::from_f64(g + problem.epsilon * ln)
-        };
-        self.g.iter().zip(&problem.b).map(column).collect()
+        self.problem.potentials(1, &self.g)
     }
 
     /// Writes row i of the plan; `scratch` and `plan` hold m numbers. Returns the costs of the row.
@@ -130,17 +125,11 @@ impl<'a, T: Real> Solution<'a, T> {
         start: impl Fn() -> A + Sync,
         each: impl Fn(usize, &[T], &[T], &mut A) + Sync,
     ) -> Vec<A> {
-        let (n, m) = self.problem.shape();
-        let (columns, rows) = (self.columns(), sweep::piece_rows(n, m));
-        let mut found: Vec<A> = (0..n.div_ceil(rows)).map(|_| start()).collect();
-        found.par_chunks_mut(1).enumerate().for_each(|(piece, found)| {
-            let (mut scratch, mut plan) = (alloc::vec![T::ZERO; m], alloc::vec![T::ZERO; m]);
-            for i in piece * rows..n.min((piece + 1) * rows) {
-                let cost = self.plan_row(i, &columns, &mut scratch, &mut plan);
-                each(i, cost, &plan, &mut found[0]);
-            }
-        });
-        found
+        let columns = self.columns();
+        by_rows(self.problem.shape(), start, |i, scratch, plan, found| {
+            let cost = self.plan_row(i, &columns, scratch, plan);
+            each(i, cost, plan, found);
+        })
     }
 
     /// Sums over the plan, in one pass over the cost.
@@ -243,6 +232,24 @@ impl<'a, T: Real> Solution<'a, T> {
         );
         found.iter().sum()
     }
+}
+
+/// Calls `each` with the index of every row and two rows of scratch, in fixed pieces, each with its own value made by
+/// `start`; returns those values in order.
+pub(super) fn by_rows<T: Real, A: Send>(
+    (n, m): (usize, usize),
+    start: impl Fn() -> A + Sync,
+    each: impl Fn(usize, &mut [T], &mut [T], &mut A) + Sync,
+) -> Vec<A> {
+    let rows = sweep::piece_rows(n, m);
+    let mut found: Vec<A> = (0..n.div_ceil(rows)).map(|_| start()).collect();
+    found.par_chunks_mut(1).enumerate().for_each(|(piece, found)| {
+        let (mut costs, mut plan) = (alloc::vec![T::ZERO; m], alloc::vec![T::ZERO; m]);
+        for i in piece * rows..n.min((piece + 1) * rows) {
+            each(i, &mut costs, &mut plan, &mut found[0]);
+        }
+    });
+    found
 }
 
 /// KL(x | y) = Σ x ln(x/y) − x + y.

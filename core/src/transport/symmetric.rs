@@ -25,10 +25,10 @@
 use ndarray::Array1;
 
 use super::patience::Patience;
-use super::problem::{Problem, Reference};
+use super::problem::{Problem, slack};
 use super::sinkhorn::{Method, Report, Sinkhorn, Status};
 use super::solution::{Potentials, Solution};
-use super::sweep::{self, Side};
+use super::sweep;
 use super::workspace::Workspace;
 use crate::error::Error;
 use crate::real::Real;
@@ -85,21 +85,14 @@ impl Sinkhorn {
             status: Status::MaxIter,
             error: f64::INFINITY,
             iterations: 0,
-            report: Report {
-                method: Method::Log,
-                reason: "both sides are the same",
-                absorptions: 0,
-                newton_steps: 0,
-                products: 0,
-                relaxation: 1.0,
-            },
+            report: Report::new(Method::Log, "both sides are the same"),
         };
         let (mut earlier, mut alternated) = (f64::INFINITY, false);
         while solution.iterations < self.max_iterations {
             let f = solution.f.as_slice_mut().expect("a vector lies in one piece");
             solution.error = sweep_once(problem, f, &mut workspace);
             solution.iterations += 1;
-            if let Some(status) = patience.judge(solution.error) {
+            if let Some(status) = patience.judge(solution.error, || false) {
                 solution.status = status;
                 break;
             }
@@ -149,17 +142,8 @@ fn sweep_once<T: Real>(
     f: &mut [f64],
     workspace: &mut Workspace<T>,
 ) -> f64 {
-    let side = Side {
-        weights: &problem.a,
-        counting: problem.reference == Reference::Counting,
-        rho: problem.marginals[0].rho(),
-        tau: problem.marginals[0].tau(problem.epsilon),
-        epsilon: problem.epsilon,
-        relaxation: 1.0,
-    };
-    for (j, (to, &f)) in workspace.columns.iter_mut().zip(f.iter()).enumerate() {
-        *to = T::from_f64(f + side.epsilon * side.ln_reference(j));
-    }
+    let side = problem.side(0, problem.epsilon);
+    side.with_reference(f, &mut workspace.columns);
     let Workspace { f: image, columns, sums, pieces, .. } = workspace;
     sweep::log_rows(problem.geometry, side, columns, image, sums, pieces);
     let mut error = 0.0;
@@ -179,7 +163,7 @@ fn check<T: Real>(problem: &Problem<'_, T>) -> Result<(), Error> {
     Error::shape("cost", [n, n], [n, m])?;
     let refuse = |name, value, requirement| Err(Error::Parameter { name, value, requirement });
     // Two masses may differ by what their type rounds, and then b has been scaled.
-    let slack = if T::EPSILON.to_f64() < 1e-10 { 1e-12 } else { 1e-6 };
+    let slack = slack::<T>();
     if let Some((_, &b)) =
         problem.a.iter().zip(&problem.b).find(|(a, b)| (*a - *b).abs() > slack * **a)
     {

@@ -1,5 +1,6 @@
 use super::*;
 use crate::laws::draws;
+use crate::transport::Reference;
 use crate::transport::{Acceleration, Dense, Marginal, Method, Problem, Sinkhorn, Status};
 use proptest::prelude::*;
 

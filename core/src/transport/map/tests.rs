@@ -1,5 +1,6 @@
 use super::*;
 use crate::laws::{central, draws, uniform};
+use crate::transport::Reference;
 use crate::transport::{Dense, Marginal, Problem, Sinkhorn};
 
 fn points(seed: u64, n: usize, d: usize) -> Array2<f64> {
