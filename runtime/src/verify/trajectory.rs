@@ -94,7 +94,7 @@ pub struct Replay {
     /// What was computed, under the names of `expected.safetensors`, in f64.
     pub computed: Tensors,
     /// The step from which on (final tensors included) the rows compare with f64 from this run's own state, because
-    /// an f32 run parted from the recording there, each of its steps being right: see [`super::shadow`].
+    /// an f32 run parted from the recording there, each of its steps being right (module `shadow` says how that is judged).
     pub parted: Option<u64>,
 }
 
