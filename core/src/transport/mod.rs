@@ -42,11 +42,14 @@
 //!
 //! [`Geometry`] (where costs come from), [`Problem`] (cost, weights, marginals, ε), [`Sinkhorn`] (the solver's options) and
 //! [`Run`] (a solve under way), [`Solution`] (what was found). Its derivatives: [`Solution::weights_gradient`] and its like for
-//! those of the value, [`Backward`] and [`Tangent`] for those of the plan.
+//! those of the value, [`Backward`] and [`Tangent`] for those of the plan. Many problems at once: [`Sinkhorn::solve_all`]. Matching: [`Dustbin`] where anything
+//! may stay alone, [`Partial`] where a mass or capacities are given.
 
 mod barycenter;
+mod batch;
 mod certificate;
 mod divergence;
+mod dustbin;
 pub mod exact;
 mod feasible;
 mod geometry;
@@ -76,6 +79,7 @@ mod workspace;
 pub use barycenter::{Barycenter, BarycenterSolution};
 pub use certificate::{Bounds, Rounded};
 pub use divergence::{Cloud, Divergence, Part, SinkhornDivergence};
+pub use dustbin::Dustbin;
 pub use geometry::{Dense, Function, Geometry, Masked, Metric, Points};
 pub use gradient::WeightsGradient;
 pub use grid::Grid;

@@ -31,9 +31,8 @@
 //! Nothing accelerates it yet but annealing: at ε a thousandth of the cost's range some thousand iterations may be needed.
 //! With forbidden pairs, a flow over n × m pairs is computed once to see whether the mass can be moved.
 //!
-//! Exact partial transport (ε = 0) is a balanced problem with one row and one column more ([`Partial::dummies`]): the new
-//! column takes the Σ a − mass that stays, the new row sends the Σ b − mass that is not met, both at no cost, and the pair
-//! of the two is forbidden.
+//! At ε = 0: [`exact::partial`](super::exact::partial()), by the network simplex on the problem with dummies
+//! ([`Partial::dummies`]).
 
 use alloc::vec::Vec;
 

@@ -100,12 +100,50 @@ impl<T: Real> Solution<'_, T> {
                 if left > most {
                     // Entries equal to this one would be dropped with the last: they stay.
                     let tied = mass == threshold && mass > 0.0;
-                    return if tied { f64::from_bits(mass.to_bits() - 1) } else { threshold };
+                    return if tied { mass.next_down() } else { threshold };
                 }
                 threshold = mass;
             }
             threshold
         }))
+    }
+
+    /// The `k` largest entries of each row, and those as large as the smallest of them; entries of 0 never.
+    pub fn sparse_largest(&self, k: usize) -> Sparse<T> {
+        self.keep(|plan| {
+            let mut masses: Vec<f64> = plan.iter().map(|p| p.to_f64()).collect();
+            if k == 0 || k > masses.len() {
+                return if k == 0 { f64::INFINITY } else { 0.0 };
+            }
+            let (_, &mut least, _) = masses.select_nth_unstable_by(k - 1, |x, y| y.total_cmp(x));
+            least.next_down().max(0.0)
+        })
+    }
+
+    /// The pairs that prefer each other, row, column and mass by row: the entry is above 0, the largest of its row and the
+    /// largest of its column, the first of equal ones. One pass over the cost.
+    pub fn mutual_best(&self) -> Vec<(usize, usize, f64)> {
+        let m = self.problem.shape().1;
+        let start = || (Vec::new(), alloc::vec![(0.0, usize::MAX); m]);
+        let found = self.over_rows(start, |i, _, plan, (rows, columns)| {
+            let mut best = (0.0, usize::MAX);
+            for (j, (p, column)) in plan.iter().map(|p| p.to_f64()).zip(columns).enumerate() {
+                best = if p > best.0 { (p, j) } else { best };
+                *column = if p > column.0 { (p, i) } else { *column };
+            }
+            rows.push((i, best));
+        });
+        let mut columns = alloc::vec![(0.0, usize::MAX); m];
+        for (_, piece) in &found {
+            for (best, &column) in columns.iter_mut().zip(piece) {
+                *best = if column.0 > best.0 { column } else { *best };
+            }
+        }
+        let rows = found.into_iter().flat_map(|(rows, _)| rows);
+        let mutual = |(i, (p, j)): (usize, (f64, usize))| {
+            columns.get(j).is_some_and(|&(_, row)| row == i).then_some((i, j, p))
+        };
+        rows.filter_map(mutual).collect()
     }
 
     /// Entries above what `threshold` says of their row.
@@ -138,6 +176,8 @@ impl<T: Real> Solution<'_, T> {
 
 #[cfg(test)]
 mod tests {
+    use alloc::vec::Vec;
+
     use crate::laws::{draws, uniform};
     use crate::transport::{Dense, Problem, Sinkhorn};
     use ndarray::{Array1, Array2};
@@ -200,5 +240,38 @@ mod tests {
         assert_eq!(solution.sparse_within(1.0).unwrap().len(), 0);
         assert!(solution.sparse_within(1.5).is_err() && solution.sparse(-1.0).is_err());
         assert!(solution.sparse(f64::NAN).is_err());
+    }
+
+    #[test]
+    fn the_largest_of_each_row_and_the_pairs_that_prefer_each_other() {
+        let (cost, a, b) = drawn();
+        let geometry = Dense::new(&cost);
+        let problem = Problem::new(&geometry, &a, &b, 0.03).unwrap();
+        let solution = Sinkhorn::default().solve(&problem).unwrap();
+        let plan = solution.plan();
+        for k in [0, 1, 3, 399, 400, 500] {
+            let sparse = solution.sparse_largest(k);
+            for (i, row) in plan.rows().into_iter().enumerate() {
+                let mut sorted = row.to_vec();
+                sorted.sort_by(|x, y| y.total_cmp(x));
+                sorted.truncate(k);
+                let mut kept: Vec<f64> = sparse.row(i).map(|(_, p)| p).collect();
+                kept.sort_by(|x, y| y.total_cmp(x));
+                assert_eq!(kept, if i == 17 { Vec::new() } else { sorted }, "{i} {k}");
+            }
+        }
+        let first = |x: ndarray::ArrayView1<'_, f64>| {
+            let most = x.iter().fold(0.0, |m: f64, &p| m.max(p));
+            x.iter().position(|&p| p == most && p > 0.0)
+        };
+        let mut expected = Vec::new();
+        for (i, row) in plan.rows().into_iter().enumerate() {
+            if let Some(j) = first(row).filter(|&j| first(plan.column(j)) == Some(i)) {
+                expected.push((i, j, plan[[i, j]]));
+            }
+        }
+        let found = solution.mutual_best();
+        assert!(found.len() > 20 && found.len() < 90, "{}", found.len());
+        assert_eq!(found, expected);
     }
 }

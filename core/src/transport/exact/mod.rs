@@ -11,6 +11,7 @@
 //! | problem | function | time | memory |
 //! | --- | --- | --- | --- |
 //! | any cost, any weights | [`emd`] | some (n + m) pivots of O(n + m), measured | the cost, thrice with forbidden pairs |
+//! | a given mass of any two weights | [`partial()`] | that of [`emd`], one row and column more | thrice the cost |
 //! | each row a column of its own | [`assignment()`] | O(n² m) at worst | the cost |
 //! | points on a line, \|x − y\|ᵖ | [`line()`] | O((n + m) log(n + m)) | O(n + m) |
 //! | points on a circle, \|x − y\|ᵖ | [`circle()`] | O((n + m) (log(n + m) + 64)) | O(n + m) |
@@ -25,6 +26,7 @@ pub mod circle;
 pub mod line;
 mod masses;
 pub mod network_simplex;
+pub mod partial;
 mod pricing;
 pub mod sliced;
 mod start;
@@ -34,4 +36,5 @@ pub use assignment::{Assignment, assignment};
 pub use circle::{Circle, circle};
 pub use line::{Line, line};
 pub use network_simplex::{Emd, emd};
+pub use partial::{PartialEmd, partial};
 pub use sliced::{Sliced, sliced};
