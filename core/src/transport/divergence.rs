@@ -270,11 +270,8 @@ impl SinkhornDivergence {
         let Marginal::Kl(rho) = self.marginal else {
             return pairs.map(|((across, own), _)| across - own).collect();
         };
-        let tau = self.marginal.tau(self.epsilon);
-        let term = |((across, own), &weight): ((&f64, &f64), &f64)| {
-            // Without weight the potential is the whole soft transform, which a first atom would shorten by τ.
-            let scale = if weight > 0.0 { 1.0 } else { tau };
-            let [across, own] = [across, own].map(|f| libm::expm1(-scale * f / rho));
+        let term = |((across, own), _): ((&f64, &f64), &f64)| {
+            let [across, own] = [across, own].map(|f| libm::expm1(-f / rho));
             -(rho + self.epsilon) * (across - own)
         };
         pairs.map(term).collect()

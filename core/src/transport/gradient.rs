@@ -110,17 +110,12 @@ impl<T: Real> Solution<'_, T> {
             } else {
                 (problem.epsilon * (other - 1.0), problem.epsilon)
             };
-            let tau = problem.marginals[which].tau(problem.epsilon);
             let slope = |(i, (&x, &weight)): (usize, (&f64, &f64))| match problem.marginals[which] {
                 Marginal::Hard => x + shift,
                 Marginal::Kl(rho) if weight == 0.0 && cut_off[which].get(i) == Some(&true) => {
                     shift + rho + epsilon
                 }
-                // Without weight the potential is the whole soft transform, which a first atom shortens by τ.
-                Marginal::Kl(rho) => {
-                    let x = if weight > 0.0 { x } else { tau * x };
-                    shift - (rho + epsilon) * libm::expm1(-x / rho)
-                }
+                Marginal::Kl(rho) => shift - (rho + epsilon) * libm::expm1(-x / rho),
             };
             potential.iter().zip(weights).enumerate().map(slope).collect()
         };

@@ -47,7 +47,7 @@ use ndarray::{Array1, Array2, ArrayRef1, ArrayRef2};
 use super::geometry::{Geometry, Metric};
 use super::gradient::WeightsGradient;
 use super::pairs;
-use super::problem::{Marginal, Reference};
+use super::problem::Reference;
 use super::solution::Solution;
 use super::sweep;
 use super::system::{Fit, Values, fit};
@@ -184,18 +184,12 @@ impl<'s, 'a, T: Real> Backward<'s, 'a, T> {
                 0 => (&problem.a, &solution.f, &fit.rows, &fit.x, &e, &first_a),
                 _ => (&problem.b, &solution.g, &fit.columns, &fit.y, &d, &first_b),
             };
-            let marginal = problem.marginals[which];
-            let tau = marginal.tau(problem.epsilon);
+            let tau = problem.marginals[which].tau(problem.epsilon);
             let constant = if which == 0 { -constant } else { constant };
             let slope = |i: usize| {
                 let weight = weights[i];
                 let own = if weight == 0.0 {
-                    // The sum that a unit of weight asks for.
-                    let unit = match marginal {
-                        Marginal::Hard => 1.0,
-                        Marginal::Kl(rho) => Real::exp(-tau * potential[i] / rho),
-                    };
-                    unit * first[i]
+                    first[i]
                 } else if problem.reference == Reference::Counting {
                     sums[i] * x[i] / weight
                 } else {

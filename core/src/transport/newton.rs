@@ -36,7 +36,9 @@ impl<T: Real> Run<'_, '_, T> {
         let longest = work.newton[0].iter().fold(0.0_f64, |most, x| most.max(x.abs()));
         let mut t = if longest > 0.0 { (0.5 * FAR / longest).min(1.0) } else { 1.0 };
         for _ in 0..MOST_HALVINGS {
-            if !slope.is_finite() || slope <= 0.0 {
+            // The last iteration is kept for the plain one below.
+            let last = self.progress.iterations + 1 >= self.options.max_iterations;
+            if last || !slope.is_finite() || slope <= 0.0 {
                 break;
             }
             let work = &mut *self.workspace;

@@ -63,8 +63,8 @@ impl<'a, 'w, T: Real> Run<'a, 'w, T> {
         anneal: bool,
     ) -> Self {
         let (kernel, reason) = options.choose(problem);
-        let first =
-            if anneal && options.annealing < 1.0 { problem.range.width() / 10.0 } else { 0.0 };
+        let anneal = anneal && options.annealing < 1.0 && options.max_iterations > 1;
+        let first = if anneal { problem.range.width() / 10.0 } else { 0.0 };
         let report = Report::new(if kernel { Method::Kernel } else { Method::Log }, reason);
         let epsilon = problem.epsilon.max(first);
         Run {
@@ -132,18 +132,24 @@ impl<'a, 'w, T: Real> Run<'a, 'w, T> {
                 self.progress.status = Some(Status::Stalled);
                 return;
             }
-        } else if self.stage >= 10 || error < 0.1 {
+        } else {
             // Half of the iterations are kept for the ε asked for.
             let late = iterations >= self.options.max_iterations / 2;
-            let next = if late { 0.0 } else { self.progress.epsilon * self.options.annealing };
-            self.progress.epsilon = next.max(self.problem.epsilon);
-            (self.stage, self.rates) = (0, [f64::INFINITY; 2]);
-            self.columns = Columns::AsTheyAre;
-            self.in_kernel = false;
+            if late || self.stage >= 10 || error < 0.1 {
+                self.next_stage(if late { 0.0 } else { self.options.annealing });
+            }
         }
         if iterations >= self.options.max_iterations {
             self.progress.status = Some(Status::MaxIter);
         }
+    }
+
+    /// Goes on at ε times this, at least at the one asked for.
+    fn next_stage(&mut self, factor: f64) {
+        self.progress.epsilon = (self.progress.epsilon * factor).max(self.problem.epsilon);
+        (self.stage, self.rates) = (0, [f64::INFINITY; 2]);
+        self.columns = Columns::AsTheyAre;
+        self.in_kernel = false;
     }
 
     /// Error at which rounding takes over. Exponents are as large as the cost's range or, where a marginal is soft, the
@@ -208,6 +214,9 @@ impl<'a, 'w, T: Real> Run<'a, 'w, T> {
             self.cautious -= 1;
             return 1.0;
         }
+        // A relaxed step may have to be undone, and is followed by a plain one: both must still fit.
+        let fits = self.progress.iterations + 2 <= self.options.max_iterations;
+        let factor = if fits { factor } else { 1.0 };
         self.report.relaxation = factor;
         factor
     }
@@ -285,7 +294,7 @@ impl<'a, 'w, T: Real> Run<'a, 'w, T> {
                 &mut work.pieces,
             );
             for (j, g) in g.iter_mut().enumerate().filter(|(j, _)| side.weights[*j] == 0.0) {
-                *g = work.sums[j];
+                *g = side.tau * work.sums[j];
             }
         }
         for (j, g) in g.iter_mut().enumerate().filter(|(_, g)| !g.is_finite()) {

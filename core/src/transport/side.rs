@@ -36,8 +36,8 @@ impl<'a> Side<'a> {
     }
 
     /// The next potential, and the plan's sum with it, from the old one and from `unit`, that at which the sum is the
-    /// reference weight. No weight: the potential is `unit`, the soft transform of the others; no way to any of
-    /// them: [`Side::nowhere`].
+    /// reference weight. No weight: the potential is the limit for small weights, τ · `unit`, from the soft transform of
+    /// the others; no way to any of them: [`Side::nowhere`].
     #[inline]
     pub(crate) fn update(&self, i: usize, old: f64, unit: f64) -> (f64, f64) {
         let weight = self.weights[i];
@@ -45,7 +45,7 @@ impl<'a> Side<'a> {
             return (self.nowhere(i), 0.0);
         }
         if weight == 0.0 {
-            return (unit, 0.0);
+            return (self.tau * unit, 0.0);
         }
         let hard = if self.counting { unit + self.epsilon * Real::ln(weight) } else { unit };
         let best = self.tau * hard;

@@ -31,7 +31,7 @@ pub struct Solution<'a, T: Real> {
     /// Potential of the rows, in units of the cost. Where a row may reach no column: 1000 ρ, at which it asks for no
     /// mass; 0 without weight.
     pub f: Array1<f64>,
-    /// Potential of the columns, as that of the rows. Without weight: the soft transform of the other potential.
+    /// Potential of the columns, as that of the rows. Without weight: the soft transform of the other potential, times τ.
     pub g: Array1<f64>,
     /// Why the iteration stopped.
     pub status: Status,

@@ -163,12 +163,20 @@ impl<'a, T: Real> Solution<'a, T> {
         let mut fit = fit(self, &along, &e, &d)?;
         settle(problem, self, &mut fit, [&d_a, &d_b]);
         let [first_a, first_b] = fit.without_weight(self, &along);
-        let side = |x: &[f64], first: &[f64], weights: &[f64]| -> Array1<f64> {
-            let of = |i: usize| problem.epsilon * if weights[i] > 0.0 { x[i] } else { first[i] };
-            (0..x.len()).map(of).collect()
+        let side = |which: usize, x: &[f64], first: &[f64], potential: &Array1<f64>| {
+            let (weights, marginal) = ([&problem.a, &problem.b][which], problem.marginals[which]);
+            // τ times the mean over what a first atom would do, a plan of this sum.
+            let mean = |i: usize| match marginal {
+                Marginal::Hard => first[i],
+                Marginal::Kl(rho) => {
+                    marginal.tau(problem.epsilon) * first[i] * Real::exp(potential[i] / rho)
+                }
+            };
+            let of = |i: usize| problem.epsilon * if weights[i] > 0.0 { x[i] } else { mean(i) };
+            (0..x.len()).map(of).collect::<Array1<f64>>()
         };
-        let d_f = side(&fit.x, &first_a, &problem.a);
-        let d_g = side(&fit.y, &first_b, &problem.b);
+        let d_f = side(0, &fit.x, &first_a, &self.f);
+        let d_g = side(1, &fit.y, &first_b, &self.g);
         let (residual, products) = (fit.residual, fit.products);
         Ok(Tangent { solution: self, along, fit, d_f, d_g, residual, products })
     }

@@ -247,3 +247,37 @@ fn what_is_refused() {
     let acceleration = Acceleration::Fixed(2.0);
     assert_eq!(refused(&c, &a, &b, 0.05, Sinkhorn { acceleration, ..t }), "relaxation");
 }
+
+#[test]
+fn no_run_does_more_iterations_than_it_may() {
+    let cost = uniform(81, (40, 30)) * 3.0;
+    let (a, b) = (Array1::from_vec(draws(82, 40)), Array1::from_vec(draws(83, 30)));
+    let (a, b) = (&a / a.sum(), &b / b.sum());
+    let geometry = Dense::new(&cost);
+    let hard = Problem::new(&geometry, &a, &b, 0.002).unwrap();
+    let soft = [Marginal::Kl(5.0), Marginal::Hard];
+    let soft = Problem::with_marginals(&geometry, &a, &b, 0.002, soft).unwrap();
+    for most in (1..40).chain([77, 150, 400]) {
+        for acceleration in [
+            Acceleration::Auto,
+            Acceleration::None,
+            Acceleration::Adaptive,
+            Acceleration::Fixed(1.95),
+            Acceleration::Newton,
+        ] {
+            for annealing in [1.0, 0.5] {
+                let options = Sinkhorn {
+                    max_iterations: most,
+                    acceleration,
+                    annealing,
+                    ..Sinkhorn::default()
+                };
+                for problem in [&hard, &soft] {
+                    let found = options.solve(problem).unwrap();
+                    assert!(found.iterations <= most, "{} of {options:?}", found.iterations);
+                    assert_eq!(found.status == Status::MaxIter, found.error > 1e-9);
+                }
+            }
+        }
+    }
+}
