@@ -236,8 +236,8 @@ impl SinkhornDivergence {
         let apart = ab.a.iter().sum::<f64>() - bb.a.iter().sum::<f64>();
         let value = (w - 0.5 * (w_a + w_b)) + 0.5 * self.epsilon * apart * apart;
         let [between, from_a, from_b] = &solutions;
-        let d_a = self.weight_gradient(&ab.a, &between.f, &from_a.f);
-        let d_b = self.weight_gradient(&ab.b, &between.g, &from_b.f);
+        let d_a = self.weight_gradient(&between.f, &from_a.f);
+        let d_b = self.weight_gradient(&between.g, &from_b.f);
         Ok((Divergence { value, d_a, d_b, parts }, solutions))
     }
 
@@ -260,21 +260,15 @@ impl SinkhornDivergence {
         })
     }
 
-    fn weight_gradient(
-        &self,
-        weights: &[f64],
-        across: &Array1<f64>,
-        own: &Array1<f64>,
-    ) -> Array1<f64> {
-        let pairs = across.iter().zip(own).zip(weights);
-        let Marginal::Kl(rho) = self.marginal else {
-            return pairs.map(|((across, own), _)| across - own).collect();
+    fn weight_gradient(&self, across: &Array1<f64>, own: &Array1<f64>) -> Array1<f64> {
+        let slope = |(&across, &own): (&f64, &f64)| match self.marginal {
+            Marginal::Hard => across - own,
+            Marginal::Kl(rho) => {
+                let [across, own] = [across, own].map(|f| libm::expm1(-f / rho));
+                -(rho + self.epsilon) * (across - own)
+            }
         };
-        let term = |((across, own), _): ((&f64, &f64), &f64)| {
-            let [across, own] = [across, own].map(|f| libm::expm1(-f / rho));
-            -(rho + self.epsilon) * (across - own)
-        };
-        pairs.map(term).collect()
+        across.iter().zip(own).map(slope).collect()
     }
 }
 
