@@ -45,7 +45,7 @@ mod kernels;
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Rounds {
     /// Entropic regularisation ε, in units of a score: 0.05 in the paper, 0.03 for small batches.
-    /// Above 0, finite, and large enough that 1/ε is finite.
+    /// Above 0, finite, and large enough that 1.5/ε is finite.
     pub epsilon: f64,
     /// Rounds, at least 1: 3 in the paper. More balance the prototypes better.
     pub iterations: u32,
@@ -61,8 +61,8 @@ impl Default for Rounds {
 impl Rounds {
     fn check<T: Real>(&self) -> Result<(), Error> {
         Error::positive("epsilon", self.epsilon)?;
-        if !T::from_f64(1.0 / self.epsilon).is_finite() {
-            let requirement = "so large that its inverse is finite in the scores' type";
+        if !T::from_f64(core::f64::consts::LOG2_E / self.epsilon).is_finite() {
+            let requirement = "so large that 1.5/ε is finite in the scores' type";
             return Err(Error::Parameter { name: "epsilon", value: self.epsilon, requirement });
         }
         if self.iterations == 0 {

@@ -17,7 +17,7 @@ use core::sync::atomic::{AtomicU8, Ordering};
 use alloc::vec::Vec;
 pub use pulp::{Simd, WithSimd};
 
-use crate::real;
+use crate::real::elementary;
 
 /// An instruction set for which the kernels are compiled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -184,6 +184,8 @@ pub trait Lanes: Copy + 'static {
     fn vmin<S: Simd>(s: S, a: Self::Vector<S>, b: Self::Vector<S>) -> Self::Vector<S>;
     /// e to the power of each lane, the text of [`Real::exp`](crate::Real::exp).
     fn vexp<S: Simd>(s: S, x: Self::Vector<S>) -> Self::Vector<S>;
+    /// 2 to the power of each lane: fewer instructions than [`vexp`](Lanes::vexp). A NaN may give any number.
+    fn vexp2<S: Simd>(s: S, x: Self::Vector<S>) -> Self::Vector<S>;
     /// Sum of the lanes.
     fn sum_lanes<S: Simd>(s: S, x: Self::Vector<S>) -> Self;
     /// Largest lane.
@@ -195,7 +197,7 @@ pub trait Lanes: Copy + 'static {
 macro_rules! lanes {
     ($real:ident, $vector:ident, $lanes:ident, $word:ident, $between:ident, $select:ident, $to_words:ident, $from_words:ident,
      $split:ident, $split_mut:ident, $load:ident, $store:ident, $splat:ident, $add:ident, $sub:ident,
-     $mul:ident, $fma:ident, $max:ident, $min:ident, $exp:path, $sum_lanes:ident,
+     $mul:ident, $fma:ident, $max:ident, $min:ident, $exp:path, $exp2:path, $sum_lanes:ident,
      $max_lanes:ident, $min_lanes:ident) => {
         impl Lanes for $real {
             type Vector<S: Simd> = S::$vector;
@@ -255,6 +257,10 @@ macro_rules! lanes {
                 $exp(s, x)
             }
             #[inline(always)]
+            fn vexp2<S: Simd>(s: S, x: S::$vector) -> S::$vector {
+                $exp2(s, x)
+            }
+            #[inline(always)]
             fn sum_lanes<S: Simd>(s: S, x: S::$vector) -> Self {
                 s.$sum_lanes(x)
             }
@@ -290,7 +296,8 @@ lanes!(
     mul_add_e_f32s,
     max_f32s,
     min_f32s,
-    real::exp_f32s,
+    elementary::exp_f32s,
+    elementary::exp2_f32s,
     reduce_sum_f32s,
     reduce_max_f32s,
     reduce_min_f32s
@@ -315,20 +322,40 @@ lanes!(
     mul_add_e_f64s,
     max_f64s,
     min_f64s,
-    real::exp_f64s,
+    elementary::exp_f64s,
+    elementary::exp2_f64s,
     reduce_sum_f64s,
     reduce_max_f64s,
     reduce_min_f64s
 );
 
+/// Has the processor fetch what is at `x` into its cache, where it can be asked to.
+#[inline(always)]
+pub(crate) fn prefetch<S: Simd, V>(s: S, x: &V) {
+    #[cfg(all(feature = "std", target_arch = "x86_64"))]
+    {
+        let any: &dyn core::any::Any = &s;
+        let at = core::ptr::from_ref(x).cast::<i8>();
+        // Which set `s` is is known when this is compiled.
+        if let Some(v3) = any.downcast_ref::<pulp::x86::V3>() {
+            v3.sse._mm_prefetch::<3>(at);
+        } else if let Some(v4) = any.downcast_ref::<pulp::x86::V4>() {
+            v4.sse._mm_prefetch::<3>(at);
+        }
+    }
+    #[cfg(not(all(feature = "std", target_arch = "x86_64")))]
+    let _ = (s, x);
+}
+
 /// Walks slices of one length in step, a vector at a time, then the tail with the missing lanes
 /// filled: the body is written once and expanded for both. `read [x in slice, fill]` gives `x`;
 /// `update [y in slice, fill]` gives `y` and stores a new one; `write [z in slice]` only stores. The
-/// value of the body is the tuple of what is stored, updates first.
+/// value of the body is the tuple of what is stored, updates first. `ahead [x in slice]` has the processor fetch a slice
+/// that will be read next, in step with these.
 ///
 /// (A closure will not do: it need not be inlined, and then each of its instructions is a call.)
 macro_rules! sweep {
-    ($s:ident: $S:ident, $T:ident, $length:expr;
+    ($s:ident: $S:ident, $T:ident, $length:expr; $(ahead [$($p:ident in $ps:expr);*])?
      read [$($r:ident in $rs:expr, $r_fill:expr);*]
      update [$($u:ident in $us:expr, $u_fill:expr);*]
      write [$($w:ident in $ws:expr);*] $body:block) => {{
@@ -337,8 +364,10 @@ macro_rules! sweep {
         $(let $r = $T::split::<$S>($rs); let $r = (&$r.0[..whole], $r.1);)*
         $(let $u = $T::split_mut::<$S>($us); let $u = (&mut $u.0[..whole], $u.1);)*
         $(let $w = $T::split_mut::<$S>($ws); let $w = (&mut $w.0[..whole], $w.1);)*
+        $($(let $p = &$T::split::<$S>($ps).0[..whole];)*)?
         #[allow(clippy::unused_unit, clippy::needless_range_loop)]
         for i in 0..whole {
+            $($(crate::simd::prefetch($s, &$p[i]);)*)?
             ($($u.0[i],)* $($w.0[i],)*) = { $(let $r = $r.0[i];)* $(let $u = $u.0[i];)* $body };
         }
         if whole * $T::lanes::<$S>() < length {

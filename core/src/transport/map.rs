@@ -205,11 +205,11 @@ impl<T: Real> Solution<'_, T> {
         if !own {
             super::geometry::Range::of(costs)?;
         }
-        let (columns, factor) = (self.columns(), T::from_f64(1.0 / self.problem.epsilon));
+        let (columns, epsilon) = (self.columns(), self.problem.epsilon);
         Ok(by_rows((k, m), A::default, |i, scratch, w, found| {
             let cost = sweep::row(costs, i, scratch);
             let near = if own { self.f[i] } else { 0.0 };
-            sweep::plan_row(cost, &columns, near, 1.0, true, factor, w);
+            sweep::plan_row(cost, &columns, near, 1.0, true, epsilon, w);
             each(i, cost, w, found);
         }))
     }

@@ -51,6 +51,7 @@ mod certificate;
 mod divergence;
 mod dustbin;
 pub mod exact;
+mod exponentials;
 mod feasible;
 mod geometry;
 mod gradient;

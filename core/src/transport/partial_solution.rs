@@ -48,13 +48,12 @@ impl<'a, T: Real> PartialSolution<'a, T> {
         each: impl Fn(usize, &[T], &[T], &mut A) + Sync,
     ) -> Vec<A> {
         let problem = &self.partial.problem;
-        let (columns, factor) =
-            (problem.potentials(1, &self.g), T::from_f64(1.0 / problem.epsilon));
+        let (columns, epsilon) = (problem.potentials(1, &self.g), problem.epsilon);
         by_rows(self.partial.shape(), start, |i, scratch, plan, found| {
             let cost = sweep::row(problem.geometry, i, scratch);
             let f = self.f[i] + self.multiplier;
             // With its sum known, a row is exact to its own rounding.
-            sweep::plan_row(cost, &columns, f, self.rows[i], true, factor, plan);
+            sweep::plan_row(cost, &columns, f, self.rows[i], true, epsilon, plan);
             each(i, cost, plan, found);
         })
     }

@@ -113,8 +113,7 @@ impl<'a, T: Real> Solution<'a, T> {
         } else {
             1.0
         };
-        let factor = T::from_f64(1.0 / problem.epsilon);
-        sweep::plan_row(cost, columns, self.f[i], scale, exact, factor, plan);
+        sweep::plan_row(cost, columns, self.f[i], scale, exact, problem.epsilon, plan);
         cost
     }
 

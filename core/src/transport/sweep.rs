@@ -8,11 +8,12 @@
 
 use alloc::vec::Vec;
 
+use super::exponentials::{exponentials, factor, least, shifted};
 use super::geometry::Geometry;
 pub(crate) use super::side::Side;
 use crate::chunks::{combine, *};
 use crate::real::Real;
-use crate::rows::{row_dot, row_max, row_scale};
+use crate::rows::{row_dot, row_scale};
 use crate::simd::{Simd, kernel, sweep};
 
 /// Most pieces that rows are split into: each has a row of partial sums, so this bounds the memory for n × m too
@@ -83,55 +84,9 @@ impl<T: Real> Pieces<T> {
     }
 }
 
-/// Sums outside [least, 1/least] say that a shift is too far off.
-fn least<T: Real>() -> f64 {
-    if T::EPSILON.to_f64() > 1e-10 { 1e-18 } else { 1e-150 }
-}
-
 /// A column's sum, as a share of its weight, below which its logarithm means nothing.
 pub(crate) fn trusted<T: Real>() -> f64 {
     (T::MIN_POSITIVE / T::EPSILON).to_f64()
-}
-
-/// e_j = exp((g_j − C_j + shift)/ε), and their sum.
-#[inline(always)]
-fn shifted<T: Real, S: Simd>(s: S, cost: &[T], g: &[T], shift: T, factor: T, e: &mut [T]) -> f64 {
-    let (shift, factor) = (T::splat(s, shift), T::splat(s, factor));
-    let mut sum = T::splat(s, T::ZERO);
-    sweep!(s: S, T, cost.len(); read [c in cost, T::ZERO; g in g, -T::INFINITY] update [] write [e in e] {
-        let z = T::vadd(s, T::vsub(s, g, c), shift);
-        let e = T::vexp(s, T::vmul(s, z, factor));
-        sum = T::vadd(s, sum, e);
-        (e,)
-    });
-    T::sum_lanes(s, sum).to_f64()
-}
-
-/// The same, with a shift of its own where the given one is too far off; returns the shift and the sum, which is 0
-/// when no entry is allowed.
-#[inline(always)]
-fn exponentials<T: Real, S: Simd>(
-    s: S,
-    cost: &[T],
-    g: &[T],
-    shift: T,
-    factor: T,
-    e: &mut [T],
-) -> (f64, f64) {
-    let sum = shifted(s, cost, g, shift, factor, e);
-    if sum > least::<T>() && sum < 1.0 / least::<T>() {
-        return (shift.to_f64(), sum);
-    }
-    sweep!(s: S, T, cost.len(); read [c in cost, T::ZERO; g in g, -T::INFINITY] update [] write [y in e] {
-        (T::vsub(s, g, c),)
-    });
-    let top = row_max(s, e);
-    if top == -T::INFINITY {
-        e.fill(T::ZERO);
-        return (0.0, 0.0);
-    }
-    let sum = shifted(s, cost, g, -top, factor, e);
-    (-top.to_f64(), sum)
 }
 
 /// sums_j += Σ_i v_i x_ij over the rows of `block`.
@@ -220,7 +175,9 @@ kernel! {
             let mut scales = [T::ZERO; BLOCK];
             for ((f, scale), e) in f.iter_mut().zip(&mut scales).zip(block.chunks_exact_mut(m)) {
                 let cost = row(geometry, i, costs);
-                let (shift, sum) = exponentials(s, cost, g, T::from_f64(*f), factor, e);
+                let next = geometry.stored().and_then(|all| all.get((i + 1) * m..(i + 2) * m));
+                let rows = [cost, next.unwrap_or(cost)];
+                let (shift, sum) = exponentials(s, rows, g, *f, factor, e);
                 *scale = moved(side, i, f, shift, sum, &mut off);
                 i += 1;
             }
@@ -325,7 +282,7 @@ kernel! {
             sweep!(s: S, T, m; read [c in cost, T::ZERO; top in tops, T::ZERO]
                 update [sum in sums, T::ZERO] write [] {
                     let z = T::vsub(s, T::vsub(s, h, c), top);
-                    (T::vadd(s, sum, T::vexp(s, T::vmul(s, z, factor))),)
+                    (T::vadd(s, sum, T::vexp2(s, T::vmul(s, z, factor))),)
                 });
         }
     }
@@ -334,12 +291,13 @@ kernel! {
 kernel! {
     /// P_ij = scale · exp((g_j − C_ij + f)/ε) of one row, divided by the sum of the exponentials where `exact`.
     pub(crate) fn plan_row<'a, T, S>(
-        s, cost: &'a [T], g: &'a [T], f: f64, scale: f64, exact: bool, factor: T, plan: &'a mut [T],
+        s, cost: &'a [T], g: &'a [T], f: f64, scale: f64, exact: bool, epsilon: f64, plan: &'a mut [T],
     ) -> () {
+        let factor = factor(epsilon);
         if scale == 0.0 {
             plan.fill(T::ZERO);
         } else if exact {
-            let (_, sum) = exponentials(s, cost, g, T::from_f64(f), factor, plan);
+            let (_, sum) = exponentials(s, [cost, cost], g, f, factor, plan);
             row_scale(s, plan, T::from_f64(if sum > 0.0 { scale / sum } else { 0.0 }));
         } else {
             shifted(s, cost, g, T::from_f64(f), factor, plan);
@@ -359,7 +317,7 @@ pub(crate) fn log_rows<T: Real>(
     pieces: &mut Pieces<T>,
 ) -> f64 {
     let (m, size) = (g.len(), pieces.rows);
-    let factor = T::from_f64(1.0 / side.epsilon);
+    let factor = factor(side.epsilon);
     (f.par_chunks_mut(size).zip(pieces.partial.par_chunks_mut(m)))
         .zip(pieces.scratch.par_chunks_mut(scratch_rows(m) * m).zip(pieces.found.par_chunks_mut(1)))
         .enumerate()
@@ -420,7 +378,7 @@ pub(crate) fn fill_kernel<T: Real>(
     pieces: &mut Pieces<T>,
 ) {
     let (m, size) = (g.len(), pieces.rows);
-    let factor = T::from_f64(1.0 / epsilon);
+    let factor = factor(epsilon);
     let wanted = sums.is_some();
     (kernel.par_chunks_mut(size * m).zip(f.par_chunks(size)))
         .zip(
@@ -465,7 +423,7 @@ pub(crate) fn column_sums<T: Real>(
     pieces: &mut Pieces<T>,
 ) {
     let (m, size) = (tops.len(), pieces.rows);
-    let factor = T::from_f64(1.0 / epsilon);
+    let factor = factor(epsilon);
     (h.par_chunks(size).zip(pieces.partial.par_chunks_mut(m)))
         .zip(pieces.scratch.par_chunks_mut(scratch_rows(m) * m))
         .enumerate()
