@@ -204,6 +204,8 @@ pub struct Histograms<'a> {
     pub epsilon: f64,
     /// Largest error relative to the mass at which to stop.
     pub tolerance: f64,
+    /// Most iterations.
+    pub max_iterations: u32,
 }
 
 /// A solver of optimal transport.
