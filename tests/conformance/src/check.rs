@@ -1,6 +1,6 @@
 //! Cases, what they found, and their summary by groups.
 
-use ndarray::{ArrayRef, Dimension};
+use ndarray::{Array1, ArrayRef, Dimension};
 
 use crate::solver::{Answered, Refusal, Solver};
 
@@ -179,4 +179,9 @@ pub fn largest<D: Dimension>(x: &ArrayRef<f64, D>, y: &ArrayRef<f64, D>) -> f64 
         if off.is_nan() || most.is_nan() { f64::NAN } else { most.max(off) }
     };
     x.iter().zip(y).fold(0.0, larger)
+}
+
+/// ⟨w, x⟩; NaN for two lengths.
+pub fn dot(w: &Array1<f64>, x: &Array1<f64>) -> f64 {
+    if w.len() == x.len() { w.dot(x) } else { f64::NAN }
 }

@@ -3,7 +3,13 @@
 //!
 //! A figure must be met within 10 max(xcheck, 1e-13), relative to the largest figure of its array where that is above 1.
 
+mod assignment;
 mod balanced;
+mod derivatives;
+mod exact;
+mod measures;
+mod sequences;
+mod unbalanced;
 
 use std::sync::LazyLock;
 
@@ -24,10 +30,23 @@ const XCHECK: &str = "10 max(xcheck, 1e-13), relative to the largest figure abov
 /// The function of a case.
 type Holds = fn(&dyn Solver, &Figures) -> Answered<Vec<Check>>;
 
+/// Stored cases that no function is made of. 23 holds peers' methods to each other; 39 to 41 have penalties of the marginals
+/// other than [`Marginal::Kl`](crate::solver::Marginal) with ε above 0; 48 to 50 are barycentres on grids of pixels, of free
+/// support and unbalanced, 59 to 62 Gromov-Wasserstein, 70 quadratic regularisation, 72 weak transport, 77 of three marginals.
+pub const LEFT_OUT: [usize; 14] = [23, 39, 40, 41, 48, 49, 50, 59, 60, 61, 62, 70, 72, 77];
+
 /// The reference cases, in the order of their numbers.
 pub fn cases() -> Vec<Case> {
-    let groups: [&[(usize, Holds)]; 1] = [balanced::CASES];
-    let mut all: Vec<(usize, Holds)> = groups.concat();
+    let mut all: Vec<(usize, Holds)> = [
+        balanced::CASES,
+        sequences::CASES,
+        assignment::CASES,
+        unbalanced::CASES,
+        measures::CASES,
+        derivatives::CASES,
+        exact::CASES,
+    ]
+    .concat();
     all.sort_by_key(|(number, _)| *number);
     let case = |(number, holds): (usize, Holds)| {
         let figures = Figures::of(number);
@@ -38,23 +57,47 @@ pub fn cases() -> Vec<Case> {
     all.into_iter().map(case).collect()
 }
 
-/// The stored figures of a case.
+/// The stored figures of a case, and what stands beside them.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Figures(&'static Value);
+struct Figures {
+    case: &'static Value,
+    out: &'static Value,
+}
 
 impl Figures {
     /// Those of the case with this number, from 1.
-    pub(crate) fn of(number: usize) -> Self {
-        Figures(&DATA["cases"][number - 1])
+    fn of(number: usize) -> Self {
+        let case = &DATA["cases"][number - 1];
+        Figures { case, out: &case["out"] }
+    }
+
+    /// Figures within figures.
+    fn inner(self, key: &str) -> Self {
+        Figures { out: &self.out[key], ..self }
     }
 
     fn text(&self, key: &str) -> &'static str {
-        self.0[key].as_str().expect("the reference data have this text")
+        self.case[key].as_str().expect("the reference data have this text")
+    }
+
+    /// A number that stands beside the figures.
+    fn beside(&self, key: &str) -> f64 {
+        number(&self.case[key])
     }
 
     /// A parameter.
     fn parameter(&self, key: &str) -> f64 {
-        number(&self.0["params"][key])
+        number(&self.case["params"][key])
+    }
+
+    /// A parameter of many numbers.
+    fn parameters(&self, key: &str) -> Vec<f64> {
+        vector(&self.case["params"][key]).to_vec()
+    }
+
+    /// A parameter that is a word, if it is there.
+    fn parameter_text(&self, key: &str) -> Option<&'static str> {
+        self.case["params"][key].as_str()
     }
 
     /// ε
@@ -62,34 +105,49 @@ impl Figures {
         self.parameter("eps")
     }
 
+    /// ρ of both sides; stored as two words, for one may be "inf", or as a number for both.
+    fn rho(&self) -> [f64; 2] {
+        let stored = &self.case["params"]["rho"];
+        let side = |side: usize| match stored[side].as_str() {
+            Some(word) => word.parse().expect("the reference data hold numbers"),
+            None => number(stored),
+        };
+        [side(0), side(1)]
+    }
+
     /// Whether there is a figure of that name.
     fn has(&self, key: &str) -> bool {
-        !self.0["out"][key].is_null()
+        !self.out[key].is_null()
     }
 
     /// A figure of its own.
     fn number(&self, key: &str) -> f64 {
-        number(&self.0["out"][key])
+        number(&self.out[key])
     }
 
     /// Figures in a row.
     fn vector(&self, key: &str) -> Array1<f64> {
-        vector(&self.0["out"][key])
+        vector(&self.out[key])
     }
 
     /// Figures in rows and columns.
     fn matrix(&self, key: &str) -> Array2<f64> {
-        rows(&self.0["out"][key])
+        rows(&self.out[key])
     }
 
     /// 10 max(xcheck, 1e-13)
     fn tolerance(&self) -> f64 {
-        10.0 * self.0["xcheck"].as_f64().unwrap_or(0.0).max(1e-13)
+        10.0 * self.case["xcheck"].as_f64().unwrap_or(0.0).max(1e-13)
     }
 
     /// A number against a figure.
     fn check(&self, key: &str, found: f64) -> Check {
         check(key, found, self.number(key), self.tolerance(), XCHECK)
+    }
+
+    /// A vector against figures.
+    fn check_vector(&self, key: &str, found: &Array1<f64>) -> Check {
+        check_all(key, found, &self.vector(key), self.tolerance(), XCHECK)
     }
 
     /// A matrix against figures.
@@ -100,7 +158,7 @@ impl Figures {
     /// A large plan against its few figures: Σ P cos(i + 2j), ‖P‖₂, its largest entry, the corners, and
     /// Σ_j P_ij cos(3j) of the first 8 rows.
     fn check_digest(&self, key: &str, plan: &Array2<f64>) -> Check {
-        let stored = &self.0["out"][key];
+        let stored = &self.out[key];
         let mut expected: Vec<f64> =
             ["probe_cos", "fro", "max"].iter().map(|&k| number(&stored[k])).collect();
         expected.extend(vector(&stored["corner"]));

@@ -221,7 +221,7 @@ pub trait Solver {
     fn entropic(&self, problem: &Problem<'_>) -> Answered<Answer>;
 
     /// The state after exactly so many plain iterations from f = 0, each of the columns first and then of the rows, whatever
-    /// the tolerance.
+    /// the tolerance. With R = a⊗b that is from the scaling u = a of exp(−C/ε), with R = 1 from u = 1.
     fn rounds(&self, _problem: &Problem<'_>, _iterations: u32) -> Answered<Answer> {
         Err(Refusal::NotOffered)
     }

@@ -3,7 +3,7 @@
 use ndarray::{Array1, Array2, Axis, Slice, array};
 
 use super::{Figures, Holds, XCHECK, check, check_all};
-use crate::check::Check;
+use crate::check::{Check, dot};
 use crate::inputs::{
     Base, bump, line_cost, normalized, points, squared, uniform, unit_rows, weights,
 };
@@ -60,7 +60,7 @@ fn balanced(
         checks.push(figures.check("linear", answer.linear));
         let entropy: f64 = answer.plan.iter().filter(|p| **p > 0.0).map(|p| p * p.ln()).sum();
         checks.push(figures.check("ent", answer.linear + problem.epsilon * entropy));
-        checks.push(figures.check("dual", a.dot(&answer.f) + b.dot(&answer.g)));
+        checks.push(figures.check("dual", dot(a, &answer.f) + dot(b, &answer.g)));
     }
     Ok((answer, checks))
 }
