@@ -140,6 +140,13 @@ pub struct Group {
     pub at: String,
 }
 
+impl Group {
+    /// Whether no case failed.
+    pub fn holds(&self) -> bool {
+        self.failed == 0
+    }
+}
+
 /// A line for each group, in the order in which they appear.
 pub fn summary(outcomes: &[Outcome]) -> Vec<Group> {
     let mut groups: Vec<Group> = Vec::new();

@@ -73,3 +73,8 @@ pub mod swav;
 
 pub use check::{Case, Check, Outcome, Verdict, hold, summary};
 pub use solver::{Answer, Answered, Problem, Refusal, Solver};
+
+/// Everything that a solver is held to.
+pub fn cases() -> Vec<Case> {
+    oracle::cases()
+}

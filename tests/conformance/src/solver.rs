@@ -47,7 +47,8 @@ pub struct Problem<'a> {
 }
 
 impl<'a> Problem<'a> {
-    /// Both marginals hard, R = a⊗b, to 1e-14 in at most 200 000 iterations: as far as f64 goes.
+    /// Both marginals hard, R = a⊗b, to 1e-14, as far as f64 goes, in at most 20 000 iterations: the slowest reference case
+    /// takes plain Sinkhorn 11 470.
     pub fn new(
         cost: &'a Array2<f64>,
         a: &'a Array1<f64>,
@@ -62,7 +63,7 @@ impl<'a> Problem<'a> {
             marginals: [Marginal::Hard; 2],
             reference: Reference::Product,
             tolerance: 1e-14,
-            max_iterations: 200_000,
+            max_iterations: 20_000,
         }
     }
 }

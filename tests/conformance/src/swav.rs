@@ -46,9 +46,7 @@ impl<T: Real> Swav<T> {
         let (cost, a, b) = (to::<T, _>(problem.cost), to(problem.a), to(problem.b));
         let (dense, function) = (Dense::new(&cost), Function::new(cost.dim(), |i, j| cost[[i, j]]));
         let geometry: &dyn Geometry<T> = if self.stored { &dense } else { &function };
-        Checked::with_marginals(geometry, &a, &b, problem.epsilon, problem.marginals)
-            .and_then(|checked| make(&checked.with_reference(problem.reference)))
-            .map_err(refused)
+        check(problem, geometry, &a, &b).and_then(|checked| make(&checked)).map_err(refused)
     }
 
     /// The solution of a problem, and what is to be made of it.
@@ -87,6 +85,21 @@ impl<T: Real> Solver for Swav<T> {
             let found = self.sinkhorn(problem).solve_from(checked, Some(&start), |_| true)?;
             Ok(answer(&found))
         })
+    }
+
+    fn batch(&self, problems: &[Problem<'_>]) -> Answered<Vec<Answer>> {
+        let stops = |p: &Problem<'_>| (p.tolerance, p.max_iterations);
+        let Some(first) = problems.first() else { return Ok(Vec::new()) };
+        if problems.iter().any(|problem| stops(problem) != stops(first)) {
+            return Err(Refusal::NotOffered);
+        }
+        let costs: Vec<Array2<T>> = problems.iter().map(|problem| to(problem.cost)).collect();
+        let geometries: Vec<Dense<'_, T>> = costs.iter().map(|cost| Dense::new(cost)).collect();
+        let checked = problems.iter().zip(&geometries);
+        let checked = checked.map(|(p, geometry)| check(p, geometry, &to(p.a), &to(p.b)));
+        let checked: Vec<Checked<'_, T>> = checked.collect::<Result<_, _>>().map_err(refused)?;
+        let found = self.sinkhorn(first).solve_all(&checked).map_err(refused)?;
+        Ok(found.iter().map(answer).collect())
     }
 
     fn variants(&self) -> Vec<(&'static str, Box<dyn Solver>)> {
@@ -197,7 +210,7 @@ impl<T: Real> Solver for Swav<T> {
         clouds: &Clouds<'_>,
         epsilon: f64,
     ) -> Answered<(Divergence, [Array2<f64>; 2])> {
-        let sinkhorn = Sinkhorn { tolerance: 1e-14, max_iterations: 200_000, ..self.options };
+        let sinkhorn = Sinkhorn { tolerance: 1e-14, max_iterations: 20_000, ..self.options };
         let divergence = SinkhornDivergence { sinkhorn, ..SinkhornDivergence::new(epsilon) };
         let (x, y) = (to::<T, _>(clouds.x), to::<T, _>(clouds.y));
         let (a, b) = (to(clouds.a), to(clouds.b));
@@ -232,14 +245,8 @@ impl<T: Real> Solver for Swav<T> {
         b: &Array1<f64>,
         mass: f64,
     ) -> Answered<(Array2<f64>, f64)> {
-        let (cost, a, b) = (to::<T, _>(cost), to(a), to(b));
-        let geometry = Dense::new(&cost);
-        // No term of ε is left in what is solved.
-        let partial = PartialProblem::new(&geometry, &a, &b, 1.0, mass).map_err(refused)?;
-        let (with_dummies, a, b) = partial.dummies();
-        let found = exact::emd(&with_dummies, &a, &b).map_err(refused)?;
-        let plan = found.plan();
-        Ok((Array2::from_shape_fn(cost.dim(), |at| plan[at]), found.value))
+        let found = exact::partial(&to::<T, _>(cost), &to(a), &to(b), mass).map_err(refused)?;
+        Ok((plan(cost.dim(), &found.entries), found.value))
     }
 
     fn barycenter(&self, histograms: &Histograms<'_>, debiased: bool) -> Answered<Array1<f64>> {
@@ -264,11 +271,7 @@ impl<T: Real> Solver for Swav<T> {
     fn line(&self, at: &Positions<'_>) -> Answered<(Array2<f64>, f64)> {
         let found = exact::line(&to::<T, _>(at.x), &to(at.y), &to(at.a), &to(at.b), at.p);
         let found = found.map_err(refused)?;
-        let mut plan = Array2::zeros((at.x.len(), at.y.len()));
-        for (i, j, mass) in found.entries {
-            plan[[i, j]] += mass;
-        }
-        Ok((plan, found.value))
+        Ok((plan((at.x.len(), at.y.len()), &found.entries), found.value))
     }
 
     fn circle(&self, at: &Positions<'_>) -> Answered<f64> {
@@ -304,6 +307,23 @@ impl<T: Real> Solver for Swav<T> {
         let (one, two) = gradient.view().split_at(Axis(0), rows);
         Ok((value, [from(&one.to_owned()), from(&two.to_owned())]))
     }
+}
+
+fn check<'a, T: Real>(
+    problem: &Problem<'_>,
+    geometry: &'a dyn Geometry<T>,
+    a: &Array1<T>,
+    b: &Array1<T>,
+) -> Result<Checked<'a, T>, Error> {
+    let Problem { epsilon, marginals, reference, .. } = *problem;
+    Ok(Checked::with_marginals(geometry, a, b, epsilon, marginals)?.with_reference(reference))
+}
+
+/// A plan from its entries.
+fn plan(shape: (usize, usize), entries: &[(usize, usize, f64)]) -> Array2<f64> {
+    let mut plan = Array2::zeros(shape);
+    entries.iter().for_each(|&(i, j, mass)| plan[[i, j]] += mass);
+    plan
 }
 
 fn refused(error: Error) -> Refusal {
