@@ -97,8 +97,7 @@ fn extreme_scores(solver: &dyn Solver, figures: &Figures) -> Answered<Vec<Check>
         array![[400.0, -400.0, 0.0], [-300.0, 350.0, 10.0], [5.0, 4.0, 390.0], [380.0, 1.0, -2.0]];
     let codes = solver.codes(&scores, figures.epsilon(), figures.parameter("rounds") as u32)?;
     // Exponents of 8000 have a last place of 9e-13, half of which may be lost wherever one is formed: some four times
-    // by the peer, whose own figures are off 1 by 3.4e-13, and as often by the solver. Rows 0 and 3 share a prototype
-    // that has mass for 4/3 of a row; the rest of both comes by later rounds and is in the figures.
+    // by the peer, whose own figures are off 1 by 3.4e-13, and as often by the solver.
     let reason = "eight roundings of exponents of 8000, 9e-13 / 2 each";
     Ok(vec![check_all("q", &codes, &figures.matrix("q"), 4e-12, reason)])
 }

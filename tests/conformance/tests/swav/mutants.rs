@@ -2,7 +2,10 @@
 
 use ndarray::{Array1, Array2, Axis};
 use swav_conformance::check::{Case, Check, Verdict, hold, summary};
-use swav_conformance::solver::{Marginal, Reference, Status};
+use swav_conformance::solver::{
+    Clouds, Divergence, Exact, Gradients, Histograms, Marginal, OffSample, Partial, Positions,
+    Reference, Rounded, Status,
+};
 use swav_conformance::swav::Swav;
 use swav_conformance::{Answer, Answered, Problem, Refusal, Solver, oracle};
 
@@ -105,32 +108,132 @@ fn a_solver_that_offers_nothing_is_neither_right_nor_wrong() {
     assert!(summary(&outcomes).iter().all(|group| group.held + group.failed == 0));
 }
 
+/// Offers everything, and answers with less than was asked for.
+struct Short;
+
+fn vector() -> Array1<f64> {
+    Array1::zeros(1)
+}
+
+fn matrix() -> Array2<f64> {
+    Array2::zeros((1, 1))
+}
+
+impl Short {
+    fn answer() -> Answer {
+        let (plan, status) = (matrix(), Status::Converged);
+        let (value, linear, error, iterations) = (0.0, 0.0, 0.0, 1);
+        Answer { f: vector(), g: vector(), plan, value, linear, status, error, iterations }
+    }
+
+    fn gradients() -> Gradients {
+        Gradients { cost: matrix(), a: vector(), b: vector(), epsilon: 0.0 }
+    }
+
+    fn divergence() -> Divergence {
+        // No divergence of a measure from itself.
+        Divergence { value: 1.0, linear: 0.0, d_a: vector(), d_b: vector() }
+    }
+}
+
+type M = Array2<f64>;
+type V = Array1<f64>;
+
+impl Solver for Short {
+    fn entropic(&self, _: &Problem<'_>) -> Answered<Answer> {
+        Ok(Short::answer())
+    }
+    fn rounds(&self, _: &Problem<'_>, _: u32) -> Answered<Answer> {
+        Ok(Short::answer())
+    }
+    fn resume(&self, _: &Problem<'_>, _: &V, _: &V) -> Answered<Answer> {
+        Ok(Short::answer())
+    }
+    fn batch(&self, _: &[Problem<'_>]) -> Answered<Vec<Answer>> {
+        Ok(vec![Short::answer()])
+    }
+    fn variants(&self) -> Vec<(&'static str, Box<dyn Solver>)> {
+        vec![("short", Box::new(Short))]
+    }
+    fn single(&self) -> Answered<Box<dyn Solver>> {
+        Ok(Box::new(Short))
+    }
+    fn threads(&self, _: usize) -> Answered<Box<dyn Solver>> {
+        Ok(Box::new(Short))
+    }
+    fn round(&self, _: &Problem<'_>, _: u32) -> Answered<Rounded> {
+        Ok(Rounded { plan: matrix(), cost: 0.0, moved: 0.0 })
+    }
+    fn bounds(&self, _: &Problem<'_>, _: u32) -> Answered<[f64; 2]> {
+        Ok([1.0, 0.0])
+    }
+    fn value_gradients(&self, _: &Problem<'_>) -> Answered<Gradients> {
+        Ok(Short::gradients())
+    }
+    fn points_gradients(&self, _: &Problem<'_>, _: &M, _: &M) -> Answered<[M; 2]> {
+        Ok([matrix(), matrix()])
+    }
+    fn plan_gradients(&self, _: &Problem<'_>, _: &M) -> Answered<Gradients> {
+        Ok(Short::gradients())
+    }
+    fn off_sample(&self, _: &Problem<'_>, _: &M, _: &M) -> Answered<OffSample> {
+        Ok(OffSample { potential: vector(), map: matrix() })
+    }
+    fn divergence(&self, _: &Problem<'_>, _: [&M; 2]) -> Answered<Divergence> {
+        Ok(Short::divergence())
+    }
+    fn divergence_of_clouds(&self, _: &Clouds<'_>, _: f64) -> Answered<(Divergence, [M; 2])> {
+        Ok((Short::divergence(), [matrix(), matrix()]))
+    }
+    fn partial(&self, _: &Problem<'_>, _: f64) -> Answered<Partial> {
+        let (f, g, linear, multiplier) = (vector(), vector(), 0.0, 0.0);
+        Ok(Partial { plan: matrix(), linear, f, g, multiplier })
+    }
+    fn exact_partial(&self, _: &M, _: &V, _: &V, _: f64) -> Answered<(M, f64)> {
+        Ok((matrix(), 0.0))
+    }
+    fn barycenter(&self, _: &Histograms<'_>, _: bool) -> Answered<V> {
+        Ok(vector())
+    }
+    fn exact(&self, _: &M, _: &V, _: &V) -> Answered<Exact> {
+        Ok(Exact { plan: matrix(), value: 0.0, f: vector(), g: vector() })
+    }
+    fn assignment(&self, _: &M) -> Answered<(Vec<usize>, f64)> {
+        Ok((vec![7], 0.0))
+    }
+    fn line(&self, _: &Positions<'_>) -> Answered<(M, f64)> {
+        Ok((matrix(), 0.0))
+    }
+    fn circle(&self, _: &Positions<'_>) -> Answered<f64> {
+        Ok(f64::NAN)
+    }
+    fn sliced(&self, _: &Clouds<'_>, _: f64, _: &M) -> Answered<f64> {
+        Ok(f64::NAN)
+    }
+    fn codes(&self, _: &M, _: f64, _: u32) -> Answered<M> {
+        Ok(matrix())
+    }
+    fn swapped(&self, _: [&M; 2], _: [&M; 2], _: f64) -> Answered<(f64, [M; 2])> {
+        Ok((0.0, [matrix(), matrix()]))
+    }
+}
+
 /// An answer of the wrong shapes, or of no numbers, is wrong; it is no reason to panic.
 #[test]
 fn answers_of_other_shapes_and_without_numbers_fail() {
-    let empty: fn(&Swav<f64>, &Problem<'_>) -> Answered<Answer> = |_, problem| {
-        let n = problem.a.len() / 2;
-        Ok(Answer {
-            f: Array1::zeros(n),
-            g: Array1::zeros(0),
-            plan: Array2::zeros((n, 0)),
-            value: 0.0,
-            linear: 0.0,
-            status: Status::Converged,
-            error: 0.0,
-            iterations: 0,
-        })
-    };
-    let nan: fn(&Swav<f64>, &Problem<'_>) -> Answered<Answer> = |swav, problem| {
+    let nan = Mutant(|swav, problem| {
         let mut answer = swav.entropic(problem)?;
         answer.plan.index_axis_mut(Axis(0), 0).fill(f64::NAN);
         answer.linear = f64::NAN;
         Ok(answer)
-    };
-    for wrong in [empty, nan] {
-        let outcomes = hold(&Mutant(wrong), &oracle::cases());
-        assert!(outcomes.iter().all(|outcome| outcome.verdict() != Verdict::Held));
+    });
+    let wrong: [&dyn Solver; 2] = [&Short, &nan];
+    for solver in wrong {
+        for outcome in hold(solver, &oracle::cases()) {
+            assert_ne!(outcome.verdict(), Verdict::Held, "{outcome:?}");
+        }
     }
+    assert!(hold(&Short, &oracle::cases()).iter().all(|o| o.verdict() == Verdict::Failed));
 }
 
 #[test]
