@@ -337,8 +337,13 @@ fn verify_trajectory_measures_every_tensor() {
 #[test]
 fn verify_math_holds() {
     let json = run(["verify", "math", "--json"]).json();
-    assert!(json.is_object() || json.is_array());
-    assert_eq!(run(["verify", "math"]).code, 0);
+    assert_eq!(json["holds"], true);
+    let groups = json["transport"].as_array().unwrap();
+    let count = |key: &str| groups.iter().map(|group| group[key].as_u64().unwrap()).sum::<u64>();
+    assert!(count("held") > 60 && count("failed") == 0, "{groups:?}");
+    let table = run(["verify", "math"]);
+    assert_eq!(table.code, 0);
+    assert!(groups.iter().all(|group| table.out.contains(group["group"].as_str().unwrap())));
 }
 
 #[test]

@@ -363,7 +363,7 @@ pub struct StatusArgs {
 pub enum VerifyCommand {
     /// Whether every file of a run is whole
     Run(StatusArgs),
-    /// The core's invariants on this CPU, each instruction set
+    /// The core's invariants on this CPU, each instruction set, and the reference cases of transport
     Math(VerifyMathArgs),
     /// Replay a recorded reference run
     Trajectory(TrajectoryArgs),

@@ -1,6 +1,7 @@
 //! `swav verify math` and `swav verify trajectory`: this build, on this machine, against recorded figures.
 
 use serde_json::json;
+use swav_conformance::check::Group;
 
 use crate::cli::{TrajectoryArgs, VerifyMathArgs};
 use crate::device::Precision;
@@ -14,11 +15,19 @@ use crate::verify::trajectory;
 /// Runs `swav verify math`.
 ///
 /// # Errors
-/// `Verification` when a law does not hold, naming it.
+/// `Verification` when a law or a case of transport does not hold, naming it.
 pub fn math(args: &VerifyMathArgs) -> Result<()> {
-    let laws = math::check()?;
+    let (laws, groups) = (math::check()?, math::transport());
     if args.json {
-        terminal::json(&json!({ "holds": laws.iter().all(Law::holds), "laws": laws }));
+        let transport = |group: &Group| {
+            let Group { name, held, failed, not_offered, worst, at } = group;
+            json!({ "group": name, "held": held, "failed": failed, "not_offered": not_offered,
+                "worst": worst, "at": at })
+        };
+        terminal::json(&json!({
+            "holds": laws.iter().all(Law::holds) && groups.iter().all(Group::holds),
+            "laws": laws, "transport": groups.iter().map(transport).collect::<Vec<_>>(),
+        }));
     } else {
         terminal::line(format!("{:<8} {:<58} {:>10} {:>10}", "set", "law", "error", "bound"));
         for law in &laws {
@@ -28,15 +37,33 @@ pub fn math(args: &VerifyMathArgs) -> Result<()> {
                 law.isa, law.name, law.error, law.bound
             ));
         }
+        terminal::line(format!(
+            "\n{:<18} {:>5} {:>6} {:>11} {:>16}  where",
+            "transport", "held", "failed", "not offered", "error/tolerance"
+        ));
+        for group in &groups {
+            let Group { name, held, failed, not_offered, worst, at } = group;
+            let mark = if group.holds() { "" } else { "  BROKEN" };
+            terminal::line(format!(
+                "{name:<18} {held:>5} {failed:>6} {not_offered:>11} {worst:>16.1e}  {at}{mark}"
+            ));
+        }
     }
-    match laws.iter().find(|law| !law.holds()) {
-        None => Ok(()),
-        Some(law) => Err(Error::verification(
-            format!("{} on {}", law.name, law.isa),
-            format!("error {:.2e} above {:.2e}", law.error, law.bound),
-            "report it with the output of `swav doctor`",
-        )),
+    verdict(&laws, &groups)
+}
+
+/// The first law or group of cases that does not hold, as an error.
+fn verdict(laws: &[Law], groups: &[Group]) -> Result<()> {
+    let report = "report it with the output of `swav doctor`";
+    if let Some(law) = laws.iter().find(|law| !law.holds()) {
+        let found = format!("error {:.2e} above {:.2e}", law.error, law.bound);
+        return Err(Error::verification(format!("{} on {}", law.name, law.isa), found, report));
     }
+    if let Some(group) = groups.iter().find(|group| !group.holds()) {
+        let found = format!("{} cases failed; error {:.2e} tolerances", group.failed, group.worst);
+        return Err(Error::verification(format!("{}, {}", group.name, group.at), found, report));
+    }
+    Ok(())
 }
 
 /// Runs `swav verify trajectory`.
@@ -95,5 +122,30 @@ pub fn trajectory(args: &TrajectoryArgs) -> Result<()> {
             ),
             "--bounds FILE, if this folder has bounds of its own",
         )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_law_or_a_case_that_fails_is_named() {
+        let law = |error| Law { isa: "scalar", name: "a law", error, bound: 1.0 };
+        let group = |failed| Group {
+            name: "balanced",
+            held: 3,
+            failed,
+            not_offered: 1,
+            worst: 7.0,
+            at: "bal_5x4_eps1: plan".into(),
+        };
+        assert!(verdict(&[law(1.0)], &[group(0)]).is_ok());
+        let said = |laws: &[Law], groups: &[Group]| verdict(laws, groups).unwrap_err().to_string();
+        assert!(said(&[law(2.0)], &[group(0)]).contains("a law on scalar"));
+        assert!(said(&[law(f64::NAN)], &[group(0)]).contains("a law on scalar"));
+        let case = verdict(&[law(1.0)], &[group(0), group(2)]).unwrap_err();
+        assert!(case.to_string().contains("bal_5x4_eps1: plan"), "{case}");
+        assert_eq!(case.exit_code(), 9);
     }
 }

@@ -4,6 +4,8 @@
 
 use ndarray::{Array1, Array2};
 use serde::Serialize;
+use swav_conformance::check::{self, Group};
+use swav_conformance::swav::Swav;
 use swav_core::codes::{Rounds, codes};
 use swav_core::loss::contrastive::nt_xent;
 use swav_core::loss::cross_entropy;
@@ -56,6 +58,11 @@ pub fn check() -> Result<Vec<Law>> {
     let laws: Result<Vec<_>> = laws.collect();
     set(before);
     Ok(laws?.concat())
+}
+
+/// What every solver of transport must get right, in f64 with the instruction set in use: by groups of cases.
+pub fn transport() -> Vec<Group> {
+    check::summary(&check::hold(&Swav::<f64>::default(), &swav_conformance::cases()))
 }
 
 fn set(isa: Isa) {
@@ -221,5 +228,13 @@ mod tests {
         assert_eq!(laws.len() % simd::available().len(), 0);
         let broken: Vec<&Law> = laws.iter().filter(|law| !law.holds()).collect();
         assert!(broken.is_empty(), "{broken:#?}");
+    }
+
+    #[test]
+    fn every_case_of_transport_holds() {
+        let groups = transport();
+        let broken: Vec<&Group> = groups.iter().filter(|group| !group.holds()).collect();
+        assert!(broken.is_empty(), "{broken:#?}");
+        assert!(groups.iter().map(|group| group.held).sum::<usize>() > 0);
     }
 }
