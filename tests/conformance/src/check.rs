@@ -28,7 +28,8 @@ impl Check {
         self.error <= self.tolerance
     }
 
-    /// The error in units of the tolerance: at most 1 when it holds, +∞ when nothing is tolerated or the error is a NaN.
+    /// The error in units of the tolerance: at most 1 when it holds, +∞ when nothing is tolerated or the error is a
+    /// NaN.
     pub fn share(&self) -> f64 {
         if self.error == 0.0 {
             0.0

@@ -1,4 +1,5 @@
-//! The inputs of the reference cases: made bit for bit from a small generator, so that only expected figures are stored.
+//! The inputs of the reference cases: made bit for bit from a small generator, so that only expected figures are
+//! stored.
 
 use ndarray::{Array1, Array2, Axis};
 

@@ -3,9 +3,9 @@
 //!
 //! # Holding one's own solver to it
 //!
-//! [`Solver`] has one required method, [`Solver::entropic`]; what else a solver offers, it says by implementing more of
-//! them. A [`Case`] makes of it some [`Check`]s, each a number, how large it may be and why. What needs something that is not
-//! offered is reported so, [`Verdict::NotOffered`], and never as held.
+//! [`Solver`] has one required method, [`Solver::entropic`]; what else a solver offers, it says by implementing more
+//! of them. A [`Case`] makes of it some [`Check`]s, each a number, how large it may be and why. What needs something
+//! that is not offered is reported so, [`Verdict::NotOffered`], and never as held.
 //!
 //! ```
 //! use ndarray::{Array1, Array2, Axis};
@@ -59,8 +59,8 @@
 //! assert_eq!(group.not_offered, 3);
 //! ```
 //!
-//! [`oracle::cases`] are the reference cases. Their inputs come from a generator, [`inputs`]; their figures from peers, held to
-//! 80 bits.
+//! [`oracle::cases`] are the reference cases. Their inputs come from a generator, [`inputs`]; their figures from
+//! peers, held to 80 bits.
 
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]

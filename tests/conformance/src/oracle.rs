@@ -1,7 +1,8 @@
 //! The reference cases: expected figures made by POT 0.9.7, OTT 0.6, SciPy and PyTorch, most of them held to an
 //! independent solver of 80 bits or to a closed form, whose largest difference is stored with them as `xcheck`.
 //!
-//! A figure must be met within 10 max(xcheck, 1e-13), relative to the largest figure of its array where that is above 1.
+//! A figure must be met within 10 max(xcheck, 1e-13), relative to the largest figure of its array where that is above
+//! 1.
 
 mod assignment;
 mod balanced;
@@ -30,9 +31,10 @@ const XCHECK: &str = "10 max(xcheck, 1e-13), relative to the largest figure abov
 /// The function of a case.
 type Holds = fn(&dyn Solver, &Figures) -> Answered<Vec<Check>>;
 
-/// Stored cases that no function is made of. 23 holds peers' methods to each other; 39 to 41 have penalties of the marginals
-/// other than [`Marginal::Kl`](crate::solver::Marginal) with ε above 0; 48 to 50 are barycentres on grids of pixels, of free
-/// support and unbalanced, 59 to 62 Gromov-Wasserstein, 70 quadratic regularisation, 72 weak transport, 77 of three marginals.
+/// Stored cases that no function is made of. 23 holds peers' methods to each other; 39 to 41 have penalties of the
+/// marginals other than [`Marginal::Kl`](crate::solver::Marginal) with ε above 0; 48 to 50 are barycentres on grids of
+/// pixels, of free support and unbalanced, 59 to 62 Gromov-Wasserstein, 70 quadratic regularisation, 72 weak
+/// transport, 77 of three marginals.
 pub const LEFT_OUT: [usize; 14] = [23, 39, 40, 41, 48, 49, 50, 59, 60, 61, 62, 70, 72, 77];
 
 /// The reference cases, in the order of their numbers.

@@ -47,8 +47,8 @@ pub struct Problem<'a> {
 }
 
 impl<'a> Problem<'a> {
-    /// Both marginals hard, R = a⊗b, to 1e-14, as far as f64 goes, in at most 20 000 iterations: the slowest reference case
-    /// takes plain Sinkhorn 11 470.
+    /// Both marginals hard, R = a⊗b, to 1e-14, as far as f64 goes, in at most 20 000 iterations: the slowest reference
+    /// case takes plain Sinkhorn 11 470.
     pub fn new(
         cost: &'a Array2<f64>,
         a: &'a Array1<f64>,
@@ -71,7 +71,8 @@ impl<'a> Problem<'a> {
 /// What a solver found for an entropic problem.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Answer {
-    /// Potential of the rows, (n): P_ij = r_ij exp((f_i + g_j − C_ij)/ε), r being R. Both marginals hard: ⟨a, f⟩ = ⟨b, g⟩.
+    /// Potential of the rows, (n): P_ij = r_ij exp((f_i + g_j − C_ij)/ε), r being R. Both marginals hard: ⟨a, f⟩ = ⟨b,
+    /// g⟩.
     pub f: Array1<f64>,
     /// Potential of the columns, (m).
     pub g: Array1<f64>,
@@ -83,8 +84,8 @@ pub struct Answer {
     pub linear: f64,
     /// Why the iteration stopped.
     pub status: Status,
-    /// L1 error of the marginals relative to the mass. A marginal that is not hard is held to the sums that its potential
-    /// asks for, weight · exp(−potential/ρ).
+    /// L1 error of the marginals relative to the mass. A marginal that is not hard is held to the sums that its
+    /// potential asks for, weight · exp(−potential/ρ).
     pub error: f64,
     /// Full iterations done.
     pub iterations: u32,
@@ -212,7 +213,8 @@ pub struct Histograms<'a> {
 /// A solver of optimal transport.
 ///
 /// Only [`Solver::entropic`] is required; it may answer [`Refusal::NotOffered`] for marginals, references or masks
-/// that the solver does not have. Solvers in f32, on other threads, or by other methods are handed out by the one in f64.
+/// that the solver does not have. Solvers in f32, on other threads, or by other methods are handed out by the one in
+/// f64.
 pub trait Solver {
     /// Solves an entropic problem.
     ///
@@ -221,8 +223,8 @@ pub trait Solver {
     /// [`Refusal`] when it does not, as for every other method.
     fn entropic(&self, problem: &Problem<'_>) -> Answered<Answer>;
 
-    /// The state after exactly so many plain iterations from f = 0, each of the columns first and then of the rows, whatever
-    /// the tolerance. With R = a⊗b that is from the scaling u = a of exp(−C/ε), with R = 1 from u = 1.
+    /// The state after exactly so many plain iterations from f = 0, each of the columns first and then of the rows,
+    /// whatever the tolerance. With R = a⊗b that is from the scaling u = a of exp(−C/ε), with R = 1 from u = 1.
     fn rounds(&self, _problem: &Problem<'_>, _iterations: u32) -> Answered<Answer> {
         Err(Refusal::NotOffered)
     }
@@ -329,7 +331,8 @@ pub trait Solver {
         Err(Refusal::NotOffered)
     }
 
-    /// The q (m) with the smallest Σ_k λ_k W(a_k, q), W with R = 1; debiased, with the smallest Σ_k λ_k W(a_k, q) − ½ W(q, q).
+    /// The q (m) with the smallest Σ_k λ_k W(a_k, q), W with R = 1; debiased, with the smallest Σ_k λ_k W(a_k, q) − ½
+    /// W(q, q).
     fn barycenter(&self, _histograms: &Histograms<'_>, _debiased: bool) -> Answered<Array1<f64>> {
         Err(Refusal::NotOffered)
     }
@@ -359,13 +362,14 @@ pub trait Solver {
         Err(Refusal::NotOffered)
     }
 
-    /// SwAV's codes (B, K) of scores (B, K): exp(S/ε), of which so many times first every column is divided by its sum, then
-    /// every row.
+    /// SwAV's codes (B, K) of scores (B, K): exp(S/ε), of which so many times first every column is divided by its
+    /// sum, then every row.
     fn codes(&self, _scores: &Array2<f64>, _epsilon: f64, _rounds: u32) -> Answered<Array2<f64>> {
         Err(Refusal::NotOffered)
     }
 
-    /// SwAV's loss of two views, each predicting the codes of the other at a temperature, and its derivatives by their scores.
+    /// SwAV's loss of two views, each predicting the codes of the other at a temperature, and its derivatives by their
+    /// scores.
     fn swapped(
         &self,
         _scores: [&Array2<f64>; 2],

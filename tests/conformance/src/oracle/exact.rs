@@ -82,8 +82,8 @@ fn line(solver: &dyn Solver, figures: &Figures) -> Answered<Vec<Check>> {
 fn circle(solver: &dyn Solver, figures: &Figures) -> Answered<Vec<Check>> {
     let [x, y, a, b] = positions();
     let mut checks = Vec::new();
-    // A sum of at most 16 products of masses, each a difference of sums of up to 9 weights, and distances to the power of p,
-    // below 1/2: 16 (2 + 18) roundings of numbers below 1/16.
+    // A sum of at most 16 products of masses, each a difference of sums of up to 9 weights, and distances to the power
+    // of p, below 1/2: 16 (2 + 18) roundings of numbers below 1/16.
     let reason = "some 320 roundings of products below 1/16, on both sides";
     for p in figures.parameters("p") {
         let at = Positions { x: &x, y: &y, a: &a, b: &b, p };
@@ -118,9 +118,9 @@ fn inverse(s: &Array2<f64>) -> Array2<f64> {
 
 /// The distance of two Gaussians, between two sets of four points with those means and covariances.
 ///
-/// m₁ ± √2 S₁^½ e_k have mean m₁ and covariance S₁. The affine map of the Gaussians, of the matrix
-/// A = S₁^-½ (S₁^½ S₂ S₁^½)^½ S₁^-½, takes them to four points of mean m₂ and covariance S₂; being the gradient of a convex
-/// function it is optimal between any measure and its image (Brenier), and the cost depends on means and covariances alone.
+/// m₁ ± √2 S₁^½ e_k have mean m₁ and covariance S₁. The affine map of the Gaussians, of the matrix A = S₁^-½ (S₁^½ S₂
+/// S₁^½)^½ S₁^-½, takes them to four points of mean m₂ and covariance S₂; being the gradient of a convex function it
+/// is optimal between any measure and its image (Brenier), and the cost depends on means and covariances alone.
 fn bures(solver: &dyn Solver, figures: &Figures) -> Answered<Vec<Check>> {
     let (m1, m2) = (array![0.0, 1.0], array![1.0, -0.5]);
     let s1 = square_root(&array![[1.0, 0.2], [0.2, 0.5]]);

@@ -56,8 +56,8 @@ fn of_itself(solver: &dyn Solver, figures: &Figures) -> Answered<Vec<Check>> {
     let cost = squared(&x, &x);
     let problem = Problem::new(&cost, &a, &a, figures.epsilon());
     let found = solver.divergence(&problem, [&cost, &cost])?;
-    // Three values, each off by the marginal error asked for, 1e-14, times potentials below 0.5 at most, and by the rounding
-    // of 25 terms below 0.1: 3 (5e-15 + 25 · 0.1 · 2⁻⁵³) = 2e-14.
+    // Three values, each off by the marginal error asked for, 1e-14, times potentials below 0.5 at most, and by the
+    // rounding of 25 terms below 0.1: 3 (5e-15 + 25 · 0.1 · 2⁻⁵³) = 2e-14.
     let reason = "three values to a marginal error of 1e-14, and their rounding";
     let stored = figures.number("kl_divergence");
     Ok(vec![check("kl_divergence", found.value, stored, 2e-14, reason)])

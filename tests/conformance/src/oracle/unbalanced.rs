@@ -69,8 +69,8 @@ fn near_balanced(solver: &dyn Solver, figures: &Figures) -> Answered<Vec<Check>>
 fn exact_partial(solver: &dyn Solver, figures: &Figures) -> Answered<Vec<Check>> {
     let Base { a, b, cost, .. } = Base::new();
     let (plan, linear) = solver.exact_partial(&cost, &a, &b, figures.parameter("m"))?;
-    // Entries are sums and differences of at most 5 + 4 + 2 weights, all at most 1: 11 roundings of 2⁻⁵⁴, on both sides;
-    // costs are below 2.
+    // Entries are sums and differences of at most 5 + 4 + 2 weights, all at most 1: 11 roundings of 2⁻⁵⁴, on both
+    // sides; costs are below 2.
     let (tolerance, reason) = (5e-15, "22 roundings of masses below 1, costs below 2");
     Ok(vec![
         check_all("plan", &plan, &figures.matrix("plan"), tolerance, reason),
