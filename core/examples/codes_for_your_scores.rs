@@ -13,7 +13,10 @@ use ndarray::{Array2, array};
 use swav_core::{Rounds, codes};
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let mut arguments = std::env::args().skip(1);
+    run(std::env::args().skip(1))
+}
+
+fn run(mut arguments: impl Iterator<Item = String>) -> Result<(), Box<dyn Error>> {
     let scores = match arguments.next() {
         Some(file) => read(&std::fs::read_to_string(file)?)?,
         None => array![[0.9, 0.1, 0.0], [0.8, 0.3, 0.1], [0.7, 0.2, 0.5], [0.6, 0.5, 0.2]],
@@ -39,6 +42,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         let mass: Vec<String> =
             q.columns().into_iter().map(|c| format!("{:.3}", c.sum())).collect();
         println!("  after {iterations:3} rounds  {}", mass.join("  "));
+        assert!(q.rows().into_iter().all(|row| (row.sum() - 1.0).abs() < 1e-12));
     }
     Ok(())
 }
@@ -57,4 +61,12 @@ fn read(text: &str) -> Result<Array2<f64>, Box<dyn Error>> {
     let columns = numbers.len() / rows.max(1);
     Array2::from_shape_vec((rows, columns), numbers)
         .map_err(|_| format!("the {rows} lines do not hold the same count of numbers").into())
+}
+
+#[test]
+fn the_small_matrix_and_texts() -> Result<(), Box<dyn Error>> {
+    run(std::iter::empty())?;
+    assert_eq!(read("1, 2\n\n3 4\n")?, array![[1.0, 2.0], [3.0, 4.0]]);
+    assert!(read("1 2\n3").is_err() && read("1 two").is_err());
+    Ok(())
 }
