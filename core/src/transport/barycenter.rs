@@ -42,7 +42,9 @@
 //!
 //! # Limits
 //!
-//! Every histogram has the same mass. No pair may be forbidden. A histogram of weight λ_k = 0 has no part.
+//! Every histogram has the same mass. No pair may be forbidden. A histogram of weight λ_k = 0 has no part. The tails of a
+//! debiased barycentre, on their way to 0, shrink more slowly than linearly: 1e-7 of the mass may be right after 100
+//! iterations and 1e-9 after 20 000 (two bells over 64 bins).
 
 use alloc::vec::Vec;
 
