@@ -83,10 +83,9 @@ fn main() -> Result<(), Error> {
     // Weights of 1/512 and loads of 64/512: an exact plan moves whole tokens.
     let whole = exact::emd(&cost, &tokens, &fair)?.plan() * n;
     let base = show("exact, balanced", &scores, &whole);
-    // What capacities leave free goes to a row more, at no cost.
-    let (with_rest, a, b) = partial.dummies();
-    let whole =
-        exact::emd(&with_rest, &a, &b)?.plan().slice_move(ndarray::s![..TOKENS, ..EXPERTS]) * n;
+    let limits = exact::partial(&cost, &tokens, &most, 1.0)?;
+    let mut whole = Array2::zeros(cost.dim());
+    limits.entries.iter().for_each(|&(token, expert, mass)| whole[[token, expert]] = mass * n);
     let exact = show("exact, with capacities", &scores, &whole);
 
     println!(
