@@ -109,6 +109,20 @@ mod tests {
     }
 
     #[test]
+    fn an_f32_run_that_can_reach_its_tolerance_does_so_at_the_potentials_returned() {
+        for (seed, tolerance) in (1..20).flat_map(|seed| [(seed, 1e-5), (seed, 3e-6)]) {
+            let cost = crate::laws::uniform(seed, (200, 150)).mapv(|c| c as f32);
+            let a = ndarray::Array1::from_elem(200, 1.0 / 200.0);
+            let b = ndarray::Array1::from_elem(150, 1.0 / 150.0);
+            let geometry = Dense::new(&cost);
+            let problem = Problem::new(&geometry, &a, &b, 0.01).unwrap();
+            let options = Sinkhorn { tolerance, method: Method::Log, ..Sinkhorn::plain() };
+            let solution = options.solve(&problem).unwrap();
+            assert_eq!(solution.status, Status::Converged, "{seed} {tolerance} {}", solution.error);
+        }
+    }
+
+    #[test]
     fn more_mass_than_there_are_numbers_has_not_converged() {
         let (cost, one) = (array![[-1e15_f64]], array![1.0]);
         let geometry = Dense::new(&cost);
