@@ -58,7 +58,14 @@ use super::sweep::{self, Pieces, Side};
 use crate::error::Error;
 use crate::real::Real;
 
-/// How to average histograms.
+/// How to average histograms: the q for which Σ_k λ_k W(a_k, q) is smallest (Benamou et al. 2015), or debiased
+/// Σ_k λ_k W(a_k, q) − ½ W(q, q) (Janati, Cuturi and Gramfort 2020), W with [`Reference::Counting`](super::Reference).
+///
+/// # Complexity and limits
+///
+/// An iteration is a pass over the cost for each histogram, and one more debiased; memory K (n + 2 m). The rate is
+/// linear and slows as ε falls; nothing accelerates it. The tails of a debiased barycentre, on their way to 0, converge
+/// more slowly still: ask for 1e-7. All masses are equal, no pair is forbidden.
 ///
 /// ```
 /// use ndarray::array;

@@ -56,7 +56,21 @@ use crate::real::Real;
 /// First errors above this say that the potentials of the measures with themselves do not fit the problem between them.
 const FITS: f64 = 0.1;
 
-/// How to compare two measures by their Sinkhorn divergence.
+/// How to compare two measures by their Sinkhorn divergence (Feydy et al. 2019; Séjourné et al. 2019):
+///
+/// ```text
+/// S(a, b) = W(a, b) − ½ W(a, a) − ½ W(b, b) + ε/2 (m_a − m_b)²
+/// ```
+///
+/// W being the value of a [`Problem`], m the masses. For every [`Metric`], S ≥ 0 and S(a, a) = 0; it goes to the cost
+/// of transport as ε → 0, and to a kernel distance as ε → ∞. [`Divergence`] holds the gradients ∂S/∂a = f_ab − f_aa,
+/// [`SinkhornDivergence::with_gradients`] those of the points.
+///
+/// # Complexity and limits
+///
+/// Three solves, those of a measure with itself in some 30 to 50 passes at any ε; memory O(n + m), as costs of points
+/// are not stored. S is a difference of numbers of the size of W and carries their rounding, in f32 some 1e-6 of the
+/// range of the cost; nothing is clamped at 0.
 ///
 /// ```
 /// use ndarray::array;

@@ -25,7 +25,14 @@ use super::solution::Solution;
 use crate::error::Error;
 use crate::real::Real;
 
-/// Two sides and a bin for each: a [`Geometry`] of (n + 1) × (m + 1) with its weights.
+/// Two sides and a bin for each: a [`Geometry`] of (n + 1) × (m + 1) with its weights (Sarlin et al. 2020).
+///
+/// ```text
+/// C' = [C z; zᵀ z]      a' = [a, Σ b],  b' = [b, Σ a]
+/// ```
+///
+/// At ε → 0 a pair is matched where C_ij < z. The cost is never copied: an iteration is one in the log domain. How many
+/// pairs there will be is free; [`Partial`](super::Partial) moves a given mass.
 ///
 /// ```
 /// use ndarray::array;

@@ -1,8 +1,9 @@
 //! Can the allowed pairs carry the mass at all?
 //!
-//! Balanced transport with forbidden pairs is feasible when every set of rows holds no more mass than the columns it can
-//! reach (Hall's condition). A largest flow from rows to columns over the allowed pairs decides it; where it does not
-//! carry everything, the rows that can still be reached from one with mass left over are such a set.
+//! Balanced transport with forbidden pairs is feasible when every set of rows holds no more mass than the columns it
+//! can reach (Hall's condition). A largest flow from rows to columns over the allowed pairs decides it; where it does
+//! not carry everything, the rows that can still be reached from one with mass left over are such a set. (Edmonds and
+//! Karp 1972.) Memory n m; time n m for masks that leave room, and at worst n + m times that.
 
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;

@@ -77,7 +77,7 @@ impl<T: Real> Geometry<T> for Dense<'_, T> {
     }
 }
 
-/// A cost between two points x and y of d coordinates.
+/// A cost between two points x and y of d coordinates; d multiplications, and a root for [`Metric::Euclidean`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Metric {
     /// ‖x − y‖²
@@ -91,6 +91,10 @@ pub enum Metric {
 }
 
 /// Two clouds of points. Differences are taken before squares, so near points lose no digits.
+///
+/// Each row of costs is computed whenever it is needed, in every iteration anew: n m d multiplications, (n + m) d
+/// memory. Where n m numbers fit, [`Method::Kernel`](super::Method) computes them once for each kernel, and allows
+/// Newton steps.
 #[derive(Clone, Debug)]
 pub struct Points<'a, T: Real> {
     /// (n, d), of unit length for [`Metric::Cosine`]

@@ -1,4 +1,10 @@
 //! The two halves of an iteration: columns move g, rows move f, in the log domain or with a kernel.
+//!
+//! With a kernel K = exp((f⁰ + g⁰ − C)/ε) around absorbed potentials (Schmitzer 2019) and v = exp((g − g⁰)/ε), one read
+//! of K gives f out of K v, and with it the sums of columns. The first f⁰, g⁰ are those of an iteration in the log
+//! domain, so no entry that matters has underflowed; the kernel is made again, n m exps, when a potential has gone
+//! further than `FAR`. The columns' half costs O(m), out of the sums that the rows left, or a pass of its own where
+//! there are none or one has underflowed.
 
 use super::problem::{Marginal, Problem};
 use super::run::{Columns, Run};

@@ -72,6 +72,21 @@ impl<T: Real> Values<T> for Upstream<'_, T> {
 }
 
 /// The gradients of a function of a plan or of potentials; those with the size of the cost are made when asked for.
+///
+/// By implicit differentiation: with G = dL/dP, and x, y that solve a linear system in which P, its sums and G stand,
+///
+/// ```text
+/// dL/dC_ij = −P_ij (G_ij − x_i − y_j)/ε
+/// ```
+///
+/// so rows and columns of dL/dC sum to 0 where marginals are hard. Nothing of the iteration is kept or run again.
+///
+/// # Complexity and limits
+///
+/// [`products`](Backward::products) with the plan, n m each, the more the smaller ε is; the plan is stored where the
+/// cost is, else recomputed. The plan should have converged: the error is of first order in that of its marginals.
+/// Where the plan falls into parts, gradients of the weights are right only along directions that keep each part's
+/// mass.
 pub struct Backward<'s, 'a, T: Real> {
     solution: &'s Solution<'a, T>,
     upstream: Upstream<'s, T>,

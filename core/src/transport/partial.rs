@@ -50,7 +50,13 @@ use crate::chunks::*;
 use crate::error::Error;
 use crate::real::Real;
 
-/// A partial transport problem whose inputs have been checked.
+/// A partial transport problem whose inputs have been checked (Caffarelli and McCann 2010; Benamou et al. 2015):
+///
+/// ```text
+/// min_P ⟨C, P⟩ + ε KL(P | R)      P 1 ≤ a,  Pᵀ 1 ≤ b,  Σ P = mass,  P ≥ 0
+/// ```
+///
+/// [`Capped`] solves it; without ε, [`exact::partial`](super::exact::partial()).
 #[derive(Clone, Debug)]
 pub struct Partial<'a, T: Real> {
     /// Cost, weights, ε, reference; its marginals mean nothing.
@@ -180,7 +186,13 @@ impl<'a, T: Real> Partial<'a, T> {
     }
 }
 
-/// Options of the solver of partial problems.
+/// Options of the solver of partial problems: scalings in the log domain, capped at 0, with the exact price λ of the
+/// mass.
+///
+/// # Complexity and limits
+///
+/// An iteration takes two exps an entry and three reads of the cost; memory O(n + m). Nothing accelerates it but
+/// annealing: at ε a thousandth of the range of the costs some thousand iterations may be needed.
 ///
 /// ```
 /// use ndarray::array;

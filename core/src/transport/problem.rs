@@ -68,6 +68,9 @@ pub enum Reference {
 /// ```
 ///
 /// A hard marginal replaces its last term by the constraint.
+///
+/// Making one reads every cost once, to find what is no number. With forbidden pairs and both marginals hard it looks
+/// for a flow over n m pairs, in as much memory; no other step of a solve needs that.
 #[derive(Clone)]
 pub struct Problem<'a, T: Real> {
     pub(super) geometry: &'a dyn Geometry<T>,

@@ -5,6 +5,10 @@
 //! still in the cache adds m_i e_ij / Σ_j e_ij, which is P_ij, to the column sums that will move g. The shift is
 //! the f_i of the pass before, so no maximum is sought; a row whose sum leaves the range in which the shift is harmless
 //! is done again around its own maximum. It is subtracted before the division by ε, so no digits are lost there.
+//!
+//! A pass takes n m exps, or multiplications with a kernel, and one read. Rows are split into at most 64 pieces by the
+//! shape alone, each with its own column sums, O(64 m) memory, added in the order of the pieces: the same bits for any
+//! number of threads. Limits: within a piece sums are of the type of the cost; over pieces, f64.
 
 use alloc::vec::Vec;
 

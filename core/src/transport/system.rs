@@ -24,6 +24,9 @@
 //! ```
 //!
 //! which keeps the digits that q_j y_j − Σ_i P_ij t_i would lose where S is nearly singular: small ε.
+//!
+//! A product reads the plan once, or makes it anew, n m exps; each round takes at most 2000, and up to four rounds work
+//! on what rounding left over. (Implicit differentiation of transport: Cuturi et al. 2020; Eisenberger et al. 2022.)
 
 use alloc::vec::Vec;
 

@@ -85,7 +85,13 @@ impl<T: Real> Values<T> for Along<'_, T> {
     }
 }
 
-/// How the plan and the potentials move.
+/// How the plan and the potentials move along a [`Direction`], by implicit differentiation:
+///
+/// ```text
+/// dP_ij = P_ij ((df_i + dg_j − dC_ij)/ε − (f_i + g_j − C_ij) dε/ε² + da_i/a_i + db_j/b_j)
+/// ```
+///
+/// with df, dg such that the marginals follow. Costs and limits are those of [`Backward`](super::Backward).
 pub struct Tangent<'s, 'a, T: Real> {
     solution: &'s Solution<'a, T>,
     along: Along<'s, T>,

@@ -7,7 +7,7 @@ use super::sweep::Pieces;
 use crate::real::Real;
 
 /// Memory of [`Run`](super::Run): sized by the first problem, reused by later ones, so that solving again allocates
-/// nothing that grows with n or m.
+/// nothing that grows with n or m: some 10 (n + m) numbers and 64 m partial sums, and n m with a kernel.
 ///
 /// Potentials are kept in f64 whatever the type of the cost.
 #[derive(Clone, Debug)]
