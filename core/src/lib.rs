@@ -1,6 +1,7 @@
 //! The mathematics of SwAV (Caron et al. 2020, "Unsupervised Learning of Visual Features by Contrasting
 //! Cluster Assignments"): each piece with its gradient, for `f32` and `f64`, without the standard
-//! library if need be and without unsafe code.
+//! library if need be and without unsafe code. And a library of optimal transport, of which its codes
+//! are one problem: that is [`transport`], which can be read on its own.
 //!
 //! # The problem on one page
 //!
@@ -49,6 +50,29 @@
 //! # Ok::<(), swav_core::Error>(())
 //! ```
 //!
+//! # Optimal transport
+//!
+//! The codes are a plan that moves samples to prototypes at the cost −S. Any other cost between any two
+//! weights can be asked for: how far apart are two histograms, which point goes to which, what matches
+//! what? [`transport`] teaches it from the start; here is how it looks.
+//!
+//! ```
+//! use ndarray::array;
+//! use swav_core::transport::{Metric, Points, Problem, Sinkhorn, SinkhornDivergence};
+//!
+//! let (x, y) = (array![[0.0_f64, 0.0], [1.0, 0.0]], array![[0.0, 1.0], [1.0, 1.0], [2.0, 1.0]]);
+//! let (a, b) = (array![0.5, 0.5], array![0.3, 0.3, 0.4]);
+//! let geometry = Points::new(&x, &y, Metric::SquaredEuclidean)?;
+//! let problem = Problem::new(&geometry, &a, &b, 0.05)?;
+//! let solution = Sinkhorn::default().solve(&problem)?;
+//! let arrived = solution.barycentric(&y)?; // where each point goes, on average
+//! assert!((arrived[[0, 1]] - 1.0).abs() < 1e-9 && arrived[[1, 0]] > 1.5);
+//! let (apart, [d_x, _]) = SinkhornDivergence::new(0.05)
+//!     .with_gradients((&x, &a), (&y, &b), Metric::SquaredEuclidean)?;
+//! assert!(apart.value > 1.0 && d_x[[0, 1]] < 0.0); // upwards is nearer
+//! # Ok::<(), swav_core::Error>(())
+//! ```
+//!
 //! # Notation
 //!
 //! | symbol | name here | shape | |
@@ -75,7 +99,9 @@
 //! - [`loss`]: [swapped prediction](loss::swapped), [NT-Xent and InfoNCE](loss::contrastive),
 //!   [cross-entropy](loss::cross_entropy()).
 //! - [`queue`]: embeddings of earlier batches.
-//! - [`transport`]: entropic optimal transport between any two marginals.
+//! - [`transport`]: optimal transport between any two weights: entropic, [exact](transport::exact),
+//!   partial, unbalanced; divergences, barycentres, maps, derivatives; [how accurate](transport::accuracy);
+//!   [coming from POT, OTT or GeomLoss](transport::translation).
 //! - [`rows`]: log-sum-exp, softmax, log-softmax and L2 normalisation by row.
 //! - [`reduce`]: sums and maxima over ranks, the one hook for many machines.
 //! - [`real`], [`simd`]: the two number types, the instruction sets.

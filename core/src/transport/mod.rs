@@ -60,7 +60,7 @@
 //!
 //! | [`Status`] | | then |
 //! | --- | --- | --- |
-//! | `Converged` | the error is at most the tolerance | |
+//! | `Converged` | the error is at most the tolerance | go on |
 //! | `Stalled` | rounding allows no less: f32, or costs far larger than ε | see whether the error will do |
 //! | `MaxIter` | iterations ran out | [`Method::Kernel`] if the cost is computed; more of them; a larger ε |
 //!
