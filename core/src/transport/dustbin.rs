@@ -11,7 +11,7 @@
 //!
 //! # Complexity and limits
 //!
-//! The cost of the pairs is asked for row by row and never copied, so an iteration is one in the log domain over
+//! The cost of the pairs is asked for row by row and never copied, so an iteration is that of a computed cost over
 //! (n + 1) × (m + 1). The number of matches is free. Where it is known, [`Partial`](super::Partial) moves exactly that mass; where only
 //! the targets are limited, [`Partial::with_capacities`](super::Partial::with_capacities) does, and no price has to be chosen.
 
@@ -31,7 +31,7 @@ use crate::real::Real;
 /// C' = [C z; zᵀ z]      a' = [a, Σ b],  b' = [b, Σ a]
 /// ```
 ///
-/// At ε → 0 a pair is matched where C_ij < z. The cost is never copied: an iteration is one in the log domain. How many
+/// At ε → 0 a pair is matched where C_ij < z. The cost is never copied: an iteration is that of a computed cost. How many
 /// pairs there will be is free; [`Partial`](super::Partial) moves a given mass.
 ///
 /// ```

@@ -74,8 +74,9 @@
 //! | points on a line, a circle | [`exact::line()`], [`exact::circle()`] | sorting, once | n + m |
 //! | a need of the cheapest plan itself | [`exact::emd()`], [`exact::assignment()`] | [`exact`] | n m |
 //! | a matrix of costs | [`Dense`]: a kernel, absorbed anew as potentials move; Newton steps | n m, one read | 2 n m |
-//! | points, or a formula | [`Points`], [`Function`]: in the log domain | n m (d + exp) | (n + m) d |
-//! | the same, n m small or ε small | and [`Method::Kernel`] | n m, one read | n m |
+//! | points, or a formula, up to 2²⁰ pairs | [`Points`], [`Function`]: a kernel | n m, one read | n m |
+//! | the same, more pairs | in the log domain | n m (d + exp) | (n + m) d |
+//! | the same, where ε is small | and [`Method::Kernel`] | n m, one read | n m |
 //! | N = k^r places of a grid | [`Grid`]: axis by axis | N r k | N |
 //! | a measure and itself | [`Sinkhorn::solve_symmetric`] | n² exp, some 40 in all | n |
 //! | two measures to compare | [`SinkhornDivergence`] | three solves | |

@@ -12,7 +12,8 @@ use crate::real::Real;
 /// How an iteration is computed. Both give the same numbers to rounding.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Method {
-    /// [`Method::Kernel`] where the cost is stored and a second matrix of its size is no loss, else [`Method::Log`];
+    /// [`Method::Kernel`] where the cost is stored, so that a second matrix of its size is no loss, or where there are at
+    /// most 2²⁰ pairs; else [`Method::Log`];
     /// [`Report::reason`] says which and why.
     #[default]
     Auto,
@@ -41,6 +42,9 @@ pub enum Acceleration {
     /// [`Acceleration::Adaptive`] where a marginal is not hard.
     Newton,
 }
+
+/// Entries of a kernel that is held though the cost is not: 8 MB in f64.
+const SMALL: usize = 1 << 20;
 
 /// Options of the solver: alternating scalings (Sinkhorn 1967; Cuturi 2013) of exp(−C/ε), see
 /// [the derivation](crate::transport#the-problem-on-one-page).
@@ -265,7 +269,9 @@ impl Sinkhorn {
 
     /// Whether to iterate with a kernel, and why.
     pub(super) fn choose<T: Real>(&self, problem: &Problem<'_, T>) -> (bool, &'static str) {
-        let stored = problem.geometry.stored().is_some();
+        let (n, m) = problem.shape();
+        let small = problem.geometry.stored().is_none() && n.saturating_mul(m) <= SMALL;
+        let held = problem.geometry.stored().is_some() || small;
         match self.method {
             Method::Log => (false, "asked for"),
             Method::Kernel => (true, "asked for"),
@@ -275,9 +281,12 @@ impl Sinkhorn {
             Method::Auto if self.acceleration == Acceleration::Newton && problem.balanced() => {
                 (true, "Newton steps need a kernel")
             }
-            Method::Auto if !stored => (false, "the cost is not stored, so no kernel is"),
+            Method::Auto if !held => (false, "the cost is not stored, so no kernel is"),
             Method::Auto if problem.range.forbidden && !problem.balanced() => {
                 (false, "rows or columns may have no way to go")
+            }
+            Method::Auto if small => {
+                (true, "the cost is computed, but so small that its kernel is held")
             }
             Method::Auto => {
                 (true, "the cost is stored: reading a kernel is faster than an exp an entry")

@@ -281,3 +281,24 @@ fn no_run_does_more_iterations_than_it_may() {
         }
     }
 }
+
+#[test]
+fn a_computed_cost_has_a_kernel_where_that_is_small() {
+    let solve = |n: usize, epsilon: f64| {
+        let points = Array2::from_shape_fn((n, 1), |(i, _)| (i * i % 97) as f64 / 97.0);
+        let geometry = Points::new(&points, &points, Metric::SquaredEuclidean).unwrap();
+        let weights = Array1::from_shape_fn(n, |i| 1.0 + (i % 5) as f64);
+        let weights = &weights / weights.sum();
+        let reversed = Array1::from_iter(weights.iter().rev().copied());
+        let problem = Problem::new(&geometry, &weights, &reversed, epsilon).unwrap();
+        let found = Sinkhorn { max_iterations: 400, ..Sinkhorn::default() }.solve(&problem);
+        let found = found.unwrap();
+        (found.report.method, found.status, found.report.reason)
+    };
+    // Newton steps, which need a kernel, end in some dozen iterations what takes thousands without.
+    let (method, status, reason) = solve(64, 1e-3);
+    assert_eq!((method, status), (Method::Kernel, Status::Converged), "{reason}");
+    assert!(reason.contains("small"));
+    let (method, status, _) = solve(1100, 0.1);
+    assert_eq!((method, status), (Method::Log, Status::Converged));
+}
