@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
+pub mod ot;
+
 use crate::device::{Device, Precision};
 
 /// Train SwAV on the machine you have.
@@ -52,6 +54,12 @@ pub enum Command {
         /// What is checked.
         #[command(subcommand)]
         what: VerifyCommand,
+    },
+    /// Optimal transport between arrays (.npy)
+    Ot {
+        /// The problem.
+        #[command(subcommand)]
+        problem: ot::OtCommand,
     },
     /// Time the parts of training on this machine
     Bench {

@@ -97,6 +97,14 @@ fn malformed<T>(why: impl Into<String>) -> Parsed<T> {
 /// What is wrong with them, with the numbers.
 pub fn parse(bytes: &[u8]) -> Parsed<Npy> {
     let Some(rest) = bytes.strip_prefix(MAGIC) else {
+        if bytes.is_empty() {
+            return malformed("is empty");
+        }
+        if bytes.starts_with(b"PK\x03\x04") {
+            return malformed(
+                "is a zip archive, like an .npz file; one array is read (numpy: np.save)",
+            );
+        }
         return malformed("is no .npy file: it does not begin with \\x93NUMPY");
     };
     let (Some(&major), true) = (rest.first(), rest.len() >= 2) else {
@@ -192,6 +200,16 @@ pub fn write_to(out: &mut dyn Write, shape: &[usize], values: View<'_>) -> io::R
         "npy: shape {shape:?} against {} values",
         values.len()
     );
+    header_to(out, shape, values)?;
+    values_to(out, values)
+}
+
+/// The header of an array of this shape and of the type of `values`, which may be a part of it or none; for arrays that
+/// are written piece by piece with [`values_to`].
+///
+/// # Errors
+/// Those of the writer.
+pub fn header_to(out: &mut dyn Write, shape: &[usize], values: View<'_>) -> io::Result<()> {
     let mut header = format!(
         "{{'descr': '{}', 'fortran_order': False, 'shape': {}, }}",
         values.descr(),
@@ -204,7 +222,14 @@ pub fn write_to(out: &mut dyn Write, shape: &[usize], values: View<'_>) -> io::R
     out.write_all(MAGIC)?;
     out.write_all(&[1, 0])?;
     out.write_all(&size.to_le_bytes())?;
-    out.write_all(header.as_bytes())?;
+    out.write_all(header.as_bytes())
+}
+
+/// Values as they stand in a file.
+///
+/// # Errors
+/// Those of the writer.
+pub fn values_to(out: &mut dyn Write, values: View<'_>) -> io::Result<()> {
     match values {
         View::F32(x) => x.iter().try_for_each(|v| out.write_all(&v.to_le_bytes())),
         View::F64(x) => x.iter().try_for_each(|v| out.write_all(&v.to_le_bytes())),
@@ -225,7 +250,7 @@ impl Npy {
 }
 
 /// A Python tuple: `()`, `(3,)`, `(3, 4)`.
-fn shape_text(shape: &[usize]) -> String {
+pub(crate) fn shape_text(shape: &[usize]) -> String {
     match shape {
         [n] => format!("({n},)"),
         _ => {

@@ -47,13 +47,9 @@ impl<'a, T: Real> PartialSolution<'a, T> {
         start: impl Fn() -> A + Sync,
         each: impl Fn(usize, &[T], &[T], &mut A) + Sync,
     ) -> Vec<A> {
-        let problem = &self.partial.problem;
-        let (columns, epsilon) = (problem.potentials(1, &self.g), problem.epsilon);
+        let columns = self.partial.problem.potentials(1, &self.g);
         by_rows(self.partial.shape(), start, |i, scratch, plan, found| {
-            let cost = sweep::row(problem.geometry, i, scratch);
-            let f = self.f[i] + self.multiplier;
-            // With its sum known, a row is exact to its own rounding.
-            sweep::plan_row(cost, &columns, f, self.rows[i], true, epsilon, plan);
+            let cost = self.plan_row(i, &columns, scratch, plan);
             each(i, cost, plan, found);
         })
     }
@@ -62,6 +58,34 @@ impl<'a, T: Real> PartialSolution<'a, T> {
     pub fn plan(&self) -> Array2<T> {
         let rows = self.over_rows(Vec::new, |_, _, plan, rows| rows.extend_from_slice(plan));
         array(self.partial.shape(), rows.concat())
+    }
+
+    /// Row i of the plan into `plan`, m numbers.
+    ///
+    /// # Panics
+    ///
+    /// If i is not below n or `plan` does not hold m numbers.
+    pub fn row(&self, i: usize, plan: &mut [T]) {
+        let (n, m) = self.partial.shape();
+        assert!(i < n && plan.len() == m, "row {i} of {n} into {} numbers of {m}", plan.len());
+        let columns = self.partial.problem.potentials(1, &self.g);
+        self.plan_row(i, &columns, &mut alloc::vec![T::ZERO; m], plan);
+    }
+
+    /// Writes row i of the plan; `scratch` and `plan` hold m numbers. Returns the costs of the row.
+    fn plan_row<'s>(
+        &'s self,
+        i: usize,
+        columns: &[T],
+        scratch: &'s mut [T],
+        plan: &mut [T],
+    ) -> &'s [T] {
+        let problem = &self.partial.problem;
+        let cost = sweep::row(problem.geometry, i, scratch);
+        let f = self.f[i] + self.multiplier;
+        // With its sum known, a row is exact to its own rounding.
+        sweep::plan_row(cost, columns, f, self.rows[i], true, problem.epsilon, plan);
+        cost
     }
 
     /// Sums over the plan, in one pass over the cost.

@@ -65,7 +65,8 @@ fn labelled(
     Ok(Labelled { train, val })
 }
 
-fn pool(compute: &Compute) -> Result<rayon::ThreadPool> {
+/// The threads that a command computes with.
+pub(super) fn pool(compute: &Compute) -> Result<rayon::ThreadPool> {
     rayon::ThreadPoolBuilder::new()
         .num_threads(compute.threads())
         .build()

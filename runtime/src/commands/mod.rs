@@ -8,6 +8,7 @@ pub mod embed;
 pub mod eval;
 pub mod export;
 pub mod inspect;
+pub mod ot;
 pub mod recipes;
 pub mod report;
 pub mod status;
@@ -43,6 +44,7 @@ pub fn run(cli: &Cli) -> Result<()> {
             VerifyCommand::Math(args) => verify::math(args),
             VerifyCommand::Trajectory(args) => verify::trajectory(args),
         },
+        Command::Ot { problem } => ot::run(problem),
         Command::Bench { what } => bench::run(what),
         Command::Doctor(args) => doctor::run(args),
         Command::Completions(args) => {

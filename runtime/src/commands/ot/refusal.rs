@@ -1,0 +1,148 @@
+//! What the core refuses, in the words of the command line: the argument, the file, the numbers, and what to try.
+
+use swav_core::Error as Refused;
+
+use crate::error::Error;
+
+/// The arguments by the names that the core has for them.
+#[derive(Default)]
+pub(super) struct Names {
+    given: Vec<(&'static str, String)>,
+    /// Whether the command can relax a marginal.
+    pub(super) relaxes: bool,
+}
+
+impl Names {
+    pub(super) fn add(&mut self, name: &'static str, what: &str) {
+        self.given.push((name, what.to_string()));
+    }
+
+    fn what(&self, name: &str) -> String {
+        let name = match name {
+            "mass of a" => "a",
+            "mass of b" => "b",
+            "mass of a histogram" => "histograms",
+            "sum of the weights" => "weights",
+            name => name,
+        };
+        let given = self.given.iter().find(|(known, _)| *known == name);
+        given.map_or_else(|| flag(name), |(_, what)| what.clone())
+    }
+
+    /// The error of the program for one of the core.
+    pub(super) fn refuse(&self, error: Refused) -> Error {
+        match error {
+            Refused::Shape { what, expected, found } => self.shape(what, expected, found),
+            Refused::Parameter { name, value, requirement } => {
+                self.parameter(name, value, requirement)
+            }
+            Refused::NonFinite { what, row } => {
+                let hint = match what {
+                    "cost" => "finite costs, or +inf (np.inf) where a pair is forbidden",
+                    _ => "numpy: np.isfinite(x).all() says whether an array is whole",
+                };
+                let row = row.map_or_else(String::new, |row| format!("row {row} "));
+                let why = match what {
+                    "cost" => format!("{row}holds a NaN or -inf"),
+                    _ => format!("{row}holds a NaN or an infinity"),
+                };
+                Error::config(self.what(what), why, hint)
+            }
+            Refused::MassMismatch { a, b } if self.knows("histograms") => Error::config(
+                self.what("histograms"),
+                format!("its histograms differ in mass: the first holds {a}, another {b}"),
+                "numpy: H / H.sum(axis=0)",
+            ),
+            Refused::MassMismatch { a, b } => {
+                let relax =
+                    if self.relaxes { ", or relax a side: --rho-a 1 or --rho-b 1" } else { "" };
+                Error::config(
+                    format!("{} and {}", self.what("a"), self.what("b")),
+                    format!("their masses differ: {a} and {b}"),
+                    format!(
+                        "divide each by its sum (numpy: a = a.astype('f8'); a / a.sum()){relax}"
+                    ),
+                )
+            }
+            error @ Refused::Infeasible { .. } => {
+                let relax = if self.relaxes { ", --rho-a 1 or --rho-b 1," } else { "" };
+                let hint = format!("fewer +inf in the cost{relax} or swav ot partial");
+                Error::config(self.what("cost"), error.to_string(), hint)
+            }
+            error => Error::config("the problem", error.to_string(), ""),
+        }
+    }
+
+    fn knows(&self, name: &str) -> bool {
+        self.given.iter().any(|(known, _)| *known == name)
+    }
+
+    fn shape(&self, name: &str, [rows, columns]: [usize; 2], found: [usize; 2]) -> Error {
+        let (why, hint) = match name {
+            "a" | "b" => (
+                format!(
+                    "has {} weights for {rows} {}",
+                    found[0],
+                    ["sources", "targets"][usize::from(name == "b")]
+                ),
+                "one weight for each row (--a) and each column (--b) of the cost",
+            ),
+            "y" => (
+                format!(
+                    "its points have {} coordinates, those of {} have {columns}",
+                    found[1],
+                    self.what("x")
+                ),
+                "points of one space",
+            ),
+            "weights" => (
+                format!("has {} weights for {rows} histograms", found[0]),
+                "one weight for each column of --histograms",
+            ),
+            "histograms" => (
+                format!("has {} rows, but the cost has {rows}", found[0]),
+                "histograms as columns (numpy: H.T.copy())",
+            ),
+            _ => (
+                format!(
+                    "is of shape ({}, {}), where ({rows}, {columns}) is needed",
+                    found[0], found[1]
+                ),
+                "arrays that fit each other",
+            ),
+        };
+        Error::config(self.what(name), why, hint)
+    }
+
+    fn parameter(&self, name: &str, value: f64, requirement: &str) -> Error {
+        let (subject, hint) = match name {
+            "a" | "b" | "weights" | "histograms" => {
+                ("an entry", "numpy: np.maximum(x, 0), if it is rounding")
+            }
+            "mass of a" | "mass of b" | "mass of a histogram" => {
+                ("its sum", "weights of which one at least is above 0")
+            }
+            "sum of the weights" => ("its sum", "numpy: w / w.sum()"),
+            "cost" => ("an entry", "finite costs of moderate size; the result scales with them"),
+            "epsilon" => ("it", "a hundredth of the largest cost to begin with"),
+            "mass" => ("it", "a smaller --mass"),
+            "tolerance" => ("it", "--tol 1e-6"),
+            "max_iterations" => ("it", "--max-iter 10000"),
+            "iterations" => ("it", "--rounds 3"),
+            "p" => ("it", "--p 1 or --p 2"),
+            _ => ("it", ""),
+        };
+        let why = format!("{subject} is {value}, but must be {requirement}");
+        Error::config(self.what(name), why, hint)
+    }
+}
+
+/// The flag of a number of the core.
+fn flag(name: &str) -> String {
+    match name {
+        "tolerance" => "--tol".to_string(),
+        "max_iterations" => "--max-iter".to_string(),
+        "iterations" => "--rounds".to_string(),
+        name => format!("--{name}"),
+    }
+}
