@@ -4,7 +4,11 @@ use std::fs;
 use std::path::Path;
 
 use proptest::prelude::*;
-use swav_tests::fuzzed::{TARGETS, any_checkpoint, any_config, any_image, any_network, any_scores};
+use swav::npy::{self, Npy, Values};
+use swav_tests::fuzzed::{
+    TARGETS, any_array, any_checkpoint, any_config, any_image, any_network, any_scores,
+    any_transport,
+};
 use swav_tests::images::fixture;
 
 #[test]
@@ -34,6 +38,8 @@ proptest! {
         any_network(&bytes);
         any_checkpoint(&bytes);
         any_image(&bytes);
+        any_array(&bytes);
+        any_transport(&bytes);
     }
 
     #[test]
@@ -64,5 +70,19 @@ fn damaged_images_hold() {
             let part = &whole[..length];
             any_image(part);
         }
+    }
+}
+
+/// A whole array file with one byte changed, or cut at any place.
+#[test]
+fn damaged_arrays_hold() {
+    let whole = Npy { shape: vec![2, 3], values: Values::F64(vec![0.5; 6]) }.to_bytes();
+    for at in 0..whole.len() {
+        for bit in 0..8 {
+            let mut bytes = whole.clone();
+            bytes[at] ^= 1 << bit;
+            any_array(&bytes);
+        }
+        assert!(npy::parse(&whole[..at]).is_err(), "{at} of {} bytes are an array", whole.len());
     }
 }

@@ -7,18 +7,25 @@ use swav::container;
 use swav::data::decode;
 use swav::net::Network;
 use swav::net::plan::{Flow, Mode, Plan};
+use swav::{npy, npz};
 use swav_core::{Error, Real, Rounds, codes};
+
+mod transport;
+
+pub use transport::any_transport;
 
 /// A target by name.
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All of them; a folder of `fuzz/corpus` and a file of `fuzz/fuzz_targets` each.
-pub const TARGETS: [Target; 5] = [
+pub const TARGETS: [Target; 7] = [
     ("codes", any_scores),
     ("config", any_config),
     ("checkpoint", any_checkpoint),
     ("decode", any_image),
     ("plan", any_network),
+    ("npy", any_array),
+    ("transport", any_transport),
 ];
 
 /// Takes numbers off the front of the bytes; zero when they have run out.
@@ -35,6 +42,11 @@ impl Bytes<'_> {
 
     fn below(&mut self, n: usize) -> usize {
         usize::from(self.array::<1>()[0]) % n
+    }
+
+    /// A number from 10 to the power of −`most` to 10 to the power of `most`.
+    fn power(&mut self, most: f64) -> f64 {
+        10_f64.powf(most * f64::from(i16::from_le_bytes(self.array())) / 32768.0)
     }
 }
 
@@ -110,6 +122,23 @@ pub fn any_checkpoint(bytes: &[u8]) {
         for entry in file.entries() {
             let _ = entry.tensor();
         }
+    }
+}
+
+/// Any bytes are an array, whose file says the same, or a reason; any are an archive of arrays or a reason.
+pub fn any_array(bytes: &[u8]) {
+    match npy::parse(bytes) {
+        Ok(array) => {
+            let written = array.to_bytes();
+            let read = npy::parse(&written).expect("what was written is read");
+            // NaN is no equal of itself; its bytes are.
+            assert_eq!(read.shape, array.shape);
+            assert_eq!(read.to_bytes(), written);
+        }
+        Err(why) => assert!(!why.0.is_empty() && why.0.len() < 1000, "{why}"),
+    }
+    if let Err(why) = npz::parse(bytes) {
+        assert!(!why.0.is_empty());
     }
 }
 

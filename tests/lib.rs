@@ -1,5 +1,6 @@
 //! Fixtures of the integration tests: tolerances with their derivations, images, and the program as a user runs it.
 
+pub mod arrays;
 pub mod fuzzed;
 pub mod images;
 pub mod networks;

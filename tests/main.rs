@@ -7,4 +7,6 @@ mod determinism;
 mod distributed;
 mod golden;
 mod gradients;
+mod ot;
+mod ot_refusals;
 mod resume;

@@ -3,7 +3,7 @@
 use ndarray::Array1;
 use swav_core::transport::exact;
 
-use super::input::{Array, Number, Weights, single};
+use super::input::{Array, Number, Weights, single, total};
 use super::output::{self, Figures};
 use super::refusal::Names;
 use crate::cli::ot::{OtEmdArgs, OtLineArgs};
@@ -57,10 +57,6 @@ fn dual<T: Number>([a, b]: [&Array1<T>; 2], [f, g]: [&Array1<f64>; 2]) -> f64 {
         w.iter().zip(x).map(|(w, x)| w.to_f64() * x).sum()
     };
     dot(a, f) + dot(b, g) * (total(a) / total(b))
-}
-
-fn total<T: Number>(weights: &Array1<T>) -> f64 {
-    weights.iter().map(|w| w.to_f64()).sum()
 }
 
 /// Runs `swav ot line`.

@@ -159,6 +159,11 @@ pub(super) fn uniform<T: Number>(n: usize) -> Array1<T> {
     Array1::from_elem(n, T::from_f64(1.0 / n as f64))
 }
 
+/// Their sum.
+pub(super) fn total<T: Number>(weights: &Array1<T>) -> f64 {
+    weights.iter().map(|w| w.to_f64()).sum()
+}
+
 /// A cost as it was given.
 pub(super) enum Cost {
     Matrix(Array),

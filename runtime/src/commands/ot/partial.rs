@@ -3,7 +3,7 @@
 use swav_core::transport::{Capped, Partial};
 
 use super::super::eval::pool;
-use super::input::{Cost, Number, Weights, single};
+use super::input::{Cost, Number, Weights, single, total};
 use super::output::{self, Figures};
 use super::refusal::Names;
 use crate::cli::ot::OtPartialArgs;
@@ -30,6 +30,7 @@ fn solve<T: Number>(args: &OtPartialArgs, cost: Cost, weights: Weights) -> Resul
     let cost = cost.typed::<T>(&mut names)?;
     let shape = cost.shape();
     let [a, b] = weights.typed(shape, &mut names);
+    names.most = Some(total(&a).min(total(&b)));
     let geometry = cost.geometry(&names)?;
     let refuse = |e| names.refuse(e);
     let problem = Partial::new(&*geometry, &a, &b, args.epsilon, args.mass).map_err(refuse)?;

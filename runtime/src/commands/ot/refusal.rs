@@ -7,9 +7,11 @@ use crate::error::Error;
 /// The arguments by the names that the core has for them.
 #[derive(Default)]
 pub(super) struct Names {
-    given: Vec<(&'static str, String)>,
+    pub(super) given: Vec<(&'static str, String)>,
     /// Whether the command can relax a marginal.
     pub(super) relaxes: bool,
+    /// The most that `--mass` may be, for the command that has it.
+    pub(super) most: Option<f64>,
 }
 
 impl Names {
@@ -65,8 +67,13 @@ impl Names {
                 )
             }
             error @ Refused::Infeasible { .. } => {
-                let relax = if self.relaxes { ", --rho-a 1 or --rho-b 1," } else { "" };
-                let hint = format!("fewer +inf in the cost{relax} or swav ot partial");
+                let hint = match (self.relaxes, self.most) {
+                    (true, _) => {
+                        "fewer +inf in the cost, --rho-a 1 or --rho-b 1, or swav ot partial"
+                    }
+                    (_, Some(_)) => "fewer +inf in the cost, or a smaller --mass",
+                    _ => "fewer +inf in the cost, or swav ot partial",
+                };
                 Error::config(self.what("cost"), error.to_string(), hint)
             }
             error => Error::config("the problem", error.to_string(), ""),
@@ -78,62 +85,58 @@ impl Names {
     }
 
     fn shape(&self, name: &str, [rows, columns]: [usize; 2], found: [usize; 2]) -> Error {
+        let [has, width] = found;
         let (why, hint) = match name {
-            "a" | "b" => (
-                format!(
-                    "has {} weights for {rows} {}",
-                    found[0],
-                    ["sources", "targets"][usize::from(name == "b")]
-                ),
-                "one weight for each row (--a) and each column (--b) of the cost",
-            ),
-            "y" => (
-                format!(
-                    "its points have {} coordinates, those of {} have {columns}",
-                    found[1],
-                    self.what("x")
-                ),
-                "points of one space",
-            ),
-            "weights" => (
-                format!("has {} weights for {rows} histograms", found[0]),
-                "one weight for each column of --histograms",
-            ),
-            "histograms" => (
-                format!("has {} rows, but the cost has {rows}", found[0]),
-                "histograms as columns (numpy: H.T.copy())",
-            ),
-            _ => (
-                format!(
-                    "is of shape ({}, {}), where ({rows}, {columns}) is needed",
-                    found[0], found[1]
-                ),
-                "arrays that fit each other",
-            ),
+            "a" | "b" => {
+                let whose = if name == "a" { "sources" } else { "targets" };
+                (format!("has {has} weights for {rows} {whose}"), "a weight for each")
+            }
+            "y" => {
+                let x = self.what("x");
+                let why = format!("its points have {width} coordinates, those of {x} {columns}");
+                (why, "points of one space")
+            }
+            "weights" => (format!("has {has} weights for {rows} histograms"), "a weight for each"),
+            "histograms" => {
+                let why = format!("has {has} rows, one for each of {rows} of the cost is needed");
+                (why, "a histogram a column (numpy: H.T.copy())")
+            }
+            _ => {
+                let why = format!("is of shape ({has}, {width}), ({rows}, {columns}) is needed");
+                (why, "arrays that fit each other")
+            }
         };
         Error::config(self.what(name), why, hint)
     }
 
     fn parameter(&self, name: &str, value: f64, requirement: &str) -> Error {
         let (subject, hint) = match name {
+            "b" if value > 0.0 => ("an entry ", "--rho-b 1"),
             "a" | "b" | "weights" | "histograms" => {
-                ("an entry", "numpy: np.maximum(x, 0), if it is rounding")
+                ("an entry ", "numpy: np.maximum(x, 0), where it is rounding")
             }
             "mass of a" | "mass of b" | "mass of a histogram" => {
-                ("its sum", "weights of which one at least is above 0")
+                ("its sum ", "weights of which one at least is above 0")
             }
-            "sum of the weights" => ("its sum", "numpy: w / w.sum()"),
-            "cost" => ("an entry", "finite costs of moderate size; the result scales with them"),
-            "epsilon" => ("it", "a hundredth of the largest cost to begin with"),
-            "mass" => ("it", "a smaller --mass"),
-            "tolerance" => ("it", "--tol 1e-6"),
-            "max_iterations" => ("it", "--max-iter 10000"),
-            "iterations" => ("it", "--rounds 3"),
-            "p" => ("it", "--p 1 or --p 2"),
-            _ => ("it", ""),
+            "sum of the weights" => ("its sum ", "numpy: w / w.sum()"),
+            "cost" if requirement.starts_with("symmetric") => {
+                ("C_ij - C_ji ", "numpy: (C + C.T) / 2, or no --debiased")
+            }
+            "cost" => ("an entry ", "costs of moderate size: results scale with them"),
+            "epsilon" => ("", "a hundredth of the largest cost, to begin with"),
+            "tolerance" => ("", "--tol 1e-6"),
+            "max_iterations" => ("", "--max-iter 10000"),
+            "iterations" => ("", "--rounds 3"),
+            "p" => ("", "--p 1 or --p 2"),
+            _ => ("", ""),
         };
-        let why = format!("{subject} is {value}, but must be {requirement}");
-        Error::config(self.what(name), why, hint)
+        let why = format!("{subject}is {value}, but must be {requirement}");
+        match self.most {
+            Some(most) if name == "mass" => {
+                Error::config("--mass", why, format!("a --mass of at most {most}"))
+            }
+            _ => Error::config(self.what(name), why, hint),
+        }
     }
 }
 

@@ -38,7 +38,7 @@ fn marginal(flag: &str, rho: Option<f64>) -> Result<Marginal> {
         Some(rho) if rho > 0.0 => Ok(Marginal::Kl(rho)),
         Some(rho) => Err(Error::config(
             flag,
-            format!("it is {rho}, but must be above 0"),
+            format!("is {rho}, but must be above 0"),
             format!("{flag} 1, or none for sums that are equal"),
         )),
     }
@@ -50,8 +50,7 @@ fn solve<T: Number>(
     cost: Cost,
     weights: Weights,
 ) -> Result<Figures> {
-    let mut names = Names::default();
-    names.relaxes = true;
+    let mut names = Names { relaxes: true, ..Names::default() };
     let cost = cost.typed::<T>(&mut names)?;
     let shape = cost.shape();
     let [a, b] = weights.typed(shape, &mut names);
