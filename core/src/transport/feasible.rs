@@ -35,8 +35,7 @@ pub(super) fn check<T: Real>(problem: &Problem<'_, T>) -> Result<(), Error> {
             demand[j] -= moved;
         }
     }
-    // Sums of n + m weights are rounded; what is left by that is no mass.
-    let dust = problem.mass() * f64::EPSILON * (n + m) as f64;
+    let dust = dust::<T>(problem.mass(), n + m);
     while let Some(start) = (0..n).find(|&i| supply[i] > dust) {
         let Some(path) = augmenting(start, &allowed, &flow, &demand, dust, (n, m)) else {
             let rows = reachable(start, &allowed, &flow, dust, (n, m));
@@ -61,6 +60,12 @@ pub(super) fn check<T: Real>(problem: &Problem<'_, T>) -> Result<(), Error> {
         demand[*path.last().expect("a path has columns")] -= moved;
     }
     Ok(())
+}
+
+/// What is no mass, but left over by rounding: each weight is known to half a machine epsilon of its type, or a little more
+/// where it was divided by a sum, and sums of so many weights are rounded in f64.
+pub(super) fn dust<T: Real>(mass: f64, count: usize) -> f64 {
+    mass * (4.0 * T::EPSILON.to_f64() + count as f64 * f64::EPSILON)
 }
 
 /// Refuses a hard marginal whose other side is not, where an atom of it has no way to go: the only thing that can make

@@ -24,7 +24,9 @@ impl<T: Real> Run<'_, '_, T> {
             let work = &mut *self.workspace;
             let least = sweep::trusted::<T>();
             let trusted = |((&sum, &b), &g): ((&f64, &f64), &f64)| {
-                b == 0.0 || g == f64::NEG_INFINITY || sum > least * b.max(1.0)
+                // A sum beyond the type, as after a step to a smaller ε, says nothing about how far to go back.
+                let known = sum > least * b.max(1.0) && sum < f64::INFINITY;
+                b == 0.0 || g == f64::NEG_INFINITY || known
             };
             if (work.sums.iter().zip(side.weights)).zip(&work.g).all(trusted) {
                 for (j, (g, &sum)) in work.g.iter_mut().zip(&work.sums).enumerate() {

@@ -426,3 +426,23 @@ fn large_potentials_stall_where_they_round() {
         assert!(s.error <= rounding(&s), "{method:?}: {}", s.error);
     }
 }
+
+/// With the g of a larger ε and an f that hardly yields, an f32 plan overflows in the first iteration at a smaller one.
+#[test]
+fn sums_beyond_the_type_give_no_column_up() {
+    let c = ndarray::arr2(&[[-1.471_091_6_f32, 2.778_269]]);
+    let (a, b) =
+        (ndarray::arr1(&[2.600_759e-6_f32]), ndarray::arr1(&[5.862_366e-7, 2.014_522_4e-6]));
+    let geometry = Dense::new(&c);
+    let marginals = [Marginal::Kl(2.777_957_4e-7), Marginal::Hard];
+    let problem = Problem::with_marginals(&geometry, &a, &b, 0.047_081_64, marginals).unwrap();
+    for method in METHODS {
+        let s = Sinkhorn { method, tolerance: 1e-5, annealing: 0.1, ..Sinkhorn::default() };
+        let s = s.solve(&problem).unwrap();
+        let columns = s.sums().columns;
+        let off = columns.iter().zip(&b).map(|(sum, &b)| (sum - f64::from(b)).abs()).sum::<f64>();
+        // Exponents of 116, each entry rounded by as many machine epsilons.
+        assert!(off <= 200.0 * f64::from(f32::EPSILON) * 2.6e-6, "{method:?}: {columns} {b}");
+        assert_eq!(s.status, Status::Converged, "{method:?}");
+    }
+}

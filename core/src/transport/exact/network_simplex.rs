@@ -38,6 +38,7 @@ use super::tree::Tree;
 use super::{pricing, start};
 use crate::error::Error;
 use crate::real::Real;
+use crate::transport::feasible::dust;
 
 /// Rows that are read before the candidates found in them enter.
 const BLOCK: usize = 32;
@@ -71,8 +72,9 @@ impl Emd {
 /// The cheapest plan between weights `a` and `b`.
 ///
 /// `b` is scaled to the mass of `a`, if it differs by no more than rounding. A cost of +∞ forbids a
-/// pair. Rows and columns without weight take no part; their potentials are as large as the
-/// inequalities allow.
+/// pair; what only the rounding of weights would send over one, four machine epsilons of their type, is not
+/// sent. Rows and columns without weight take no part; their potentials are as large as the inequalities
+/// allow.
 ///
 /// # Shapes
 ///
@@ -114,8 +116,12 @@ pub fn emd<T: Real>(cost: &ArrayRef2<T>, a: &ArrayRef1<T>, b: &ArrayRef1<T>) -> 
         }
     }
     let pick = |w: &[u64], at: &[usize]| -> Vec<u64> { at.iter().map(|&i| w[i]).collect() };
-    let problem =
-        Problem { cost: compact, a: pick(&masses.a, &rows), b: pick(&masses.b, &columns) };
+    let problem = Problem {
+        cost: compact,
+        a: pick(&masses.a, &rows),
+        b: pick(&masses.b, &columns),
+        dust: dust::<T>(masses.total() as f64, n + m) as u64,
+    };
     let (tree, pivots, potentials) = problem.solve().map_err(|short: Vec<usize>| {
         let short: Vec<usize> = short.iter().map(|&i| rows[i]).collect();
         infeasible(cost, &masses, short)
@@ -124,6 +130,7 @@ pub fn emd<T: Real>(cost: &ArrayRef2<T>, a: &ArrayRef1<T>, b: &ArrayRef1<T>) -> 
         .arcs()
         .filter(|arc| arc.2 > 0)
         .map(|(i, j, flow)| (rows[i], columns[j], masses.weight(flow)))
+        .filter(|&(i, j, _)| cost[[i, j]] != T::INFINITY)
         .collect();
     entries.sort_unstable_by_key(|&(i, j, _)| (i, j));
     let value = entries.iter().map(|&(i, j, mass)| cost[[i, j]].to_f64() * mass).sum();
@@ -190,6 +197,9 @@ struct Problem {
     cost: Vec<f64>,
     a: Vec<u64>,
     b: Vec<u64>,
+    /// Mass on forbidden pairs that is nothing but rounding. The second phase cannot add to it, as no arc enters that would
+    /// change the cost of the first.
+    dust: u64,
 }
 
 impl Problem {
@@ -207,7 +217,8 @@ impl Problem {
         let mut pivots = optimise(&mut tree, &count, m);
         // Whole numbers, as all costs of this phase are.
         let levels = tree.pi.clone();
-        if tree.arcs().any(|(i, j, flow)| flow > 0 && forbidden(self.cost[i * m + j])) {
+        let wrong = tree.arcs().filter(|&(i, j, _)| forbidden(self.cost[i * m + j]));
+        if wrong.map(|(_, _, flow)| flow).sum::<u64>() > self.dust {
             return Err(self.short(&levels));
         }
         let level = |i: usize, j: usize| levels[i] + levels[self.a.len() + j];

@@ -1,6 +1,7 @@
 use super::*;
 use crate::laws::{draws, uniform};
 use crate::transport::exact::line;
+use crate::transport::{self, Dense};
 use alloc::vec;
 use ndarray::{arr1, arr2, array};
 use proptest::prelude::*;
@@ -329,6 +330,39 @@ fn a_forbidden_arc_may_stay_in_the_tree() {
     let found = emd(&c, &a, &b).unwrap();
     certified(&c, &a, &b, &found);
     assert_eq!(found.value, 0.25 * (1.0 + 1.0 + 2.0 + 3.0));
+}
+
+/// Three blocks of a third each, but for the rounding of their weights: 7 (1/21) is not 5 (1/15).
+fn blocks<T: Real>() {
+    let block = |i, j| if i / 7 == j / 5 { T::ONE } else { T::INFINITY };
+    let c = Array2::from_shape_fn((21, 15), |(i, j)| block(i, j));
+    let a = Array1::from_elem(21, T::from_f64(1.0 / 21.0));
+    let b = Array1::from_elem(15, T::from_f64(1.0 / 15.0));
+    let found = emd(&c, &a, &b).unwrap();
+    assert!(found.entries.iter().all(|&(i, j, _)| i / 7 == j / 5));
+    let rounding = 8.0 * T::EPSILON.to_f64();
+    assert!((found.value - 1.0).abs() <= rounding, "{}", found.value);
+    let plan = found.plan();
+    let off = |sum: f64, w: T| (sum - w.to_f64()).abs();
+    assert!(plan.rows().into_iter().zip(&a).all(|(row, &a)| off(row.sum(), a) <= rounding));
+    assert!(plan.columns().into_iter().zip(&b).all(|(row, &b)| off(row.sum(), b) <= rounding));
+    let geometry = Dense::new(&c);
+    assert!(transport::Problem::new(&geometry, &a, &b, 0.1).is_ok());
+    // More than rounding is a fault.
+    let mut heavy = a.clone();
+    heavy[0] += T::from_f64(1e3) * T::EPSILON;
+    heavy[20] -= T::from_f64(1e3) * T::EPSILON;
+    assert!(matches!(emd(&c, &heavy, &b), Err(Error::Infeasible { .. })));
+    assert!(matches!(
+        transport::Problem::new(&geometry, &heavy, &b, 0.1),
+        Err(Error::Infeasible { .. })
+    ));
+}
+
+#[test]
+fn rounding_of_weights_makes_no_problem_infeasible() {
+    blocks::<f64>();
+    blocks::<f32>();
 }
 
 #[test]
