@@ -300,6 +300,9 @@ fn results_that_cannot_be_written() {
         .ot(&format!("{solve} --plan nowhere/P.npy"))
         .refuses(2, &["nowhere/P.npy", "mkdir -p nowhere"]);
     arrays.ot(&format!("{solve} --potentials .")).refuses(2, &["--potentials .", "is a folder"]);
+    arrays
+        .ot(&format!("{solve} --plan P.npy --potentials P.npy"))
+        .refuses(2, &["--potentials P.npy", "--plan"]);
     arrays.ot("emd --cost C.npy --plan nowhere/P.npy").refuses(2, &["nowhere/P.npy"]);
     if cfg!(target_os = "linux") {
         let said = arrays.ot(&format!("{solve} --plan /proc/P.npy --json"));

@@ -56,6 +56,7 @@ pub enum Command {
         what: VerifyCommand,
     },
     /// Optimal transport between arrays (.npy)
+    #[command(after_help = ot::ARRAYS)]
     Ot {
         /// The problem.
         #[command(subcommand)]

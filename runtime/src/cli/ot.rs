@@ -6,6 +6,14 @@ use clap::{Args, Subcommand, ValueEnum};
 
 use super::Compute;
 
+/// What `swav ot --help` ends with.
+pub(super) const ARRAYS: &str =
+    "Arrays are .npy files of float32 or float64, in C order; a problem whose arrays \
+are all float32 is solved in it, any other in float64.
+
+Example, for points X (n, d) and Y (m, d):
+  swav ot solve --x X.npy --y Y.npy --epsilon 0.01 --plan P.npy";
+
 /// `swav ot ...`
 #[derive(Debug, Subcommand)]
 pub enum OtCommand {
@@ -88,6 +96,9 @@ pub enum OtMethod {
 
 /// `swav ot solve`
 #[derive(Debug, Clone, Args)]
+#[command(
+    override_usage = "swav ot solve (--cost <C.npy> | --x <X.npy> --y <Y.npy>) --epsilon <E> [OPTIONS]"
+)]
 #[command(after_help = "Example:
   swav ot solve --cost C.npy --a a.npy --b b.npy --epsilon 0.05 --plan P.npy --json
 
@@ -190,6 +201,10 @@ pub struct OtDivergenceArgs {
 
 /// `swav ot partial`
 #[derive(Debug, Clone, Args)]
+#[command(
+    override_usage = "swav ot partial (--cost <C.npy> | --x <X.npy> --y <Y.npy>) --mass <M> --epsilon <E> \
+[OPTIONS]"
+)]
 #[command(after_help = "Example:
   swav ot partial --cost C.npy --mass 0.7 --epsilon 0.05 --plan P.npy
 

@@ -14,7 +14,7 @@ use crate::npy;
 /// Runs the command.
 pub(super) fn run(args: &OtBarycenterArgs) -> Result<()> {
     device::check(args.compute.device)?;
-    output::check("--out", Some(&args.out))?;
+    output::check(&[("--out", Some(&args.out))])?;
     let inputs = Inputs {
         histograms: Array::read("--histograms", &args.histograms, &["n", "K"])?,
         weights: Array::maybe("--weights", args.weights.as_deref(), &["K"])?,

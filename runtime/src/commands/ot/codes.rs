@@ -14,7 +14,7 @@ use crate::npy;
 /// Runs the command.
 pub(super) fn run(args: &OtAssignArgs) -> Result<()> {
     device::check(args.compute.device)?;
-    output::check("--codes", Some(&args.codes))?;
+    output::check(&[("--codes", Some(&args.codes))])?;
     let scores = Array::read("--scores", &args.scores, &["B", "K"])?;
     let figures = pool(&args.compute)?.install(|| {
         if single([&scores]) { assign::<f32>(args, scores) } else { assign::<f64>(args, scores) }

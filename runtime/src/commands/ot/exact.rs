@@ -11,8 +11,8 @@ use crate::error::Result;
 
 /// Runs `swav ot emd`.
 pub(super) fn emd(args: &OtEmdArgs) -> Result<()> {
-    output::check("--plan", args.plan.as_deref())?;
-    output::check("--potentials", args.potentials.as_deref())?;
+    let files = [("--plan", args.plan.as_deref()), ("--potentials", args.potentials.as_deref())];
+    output::check(&files)?;
     let cost = Array::read("--cost", &args.cost, &["n", "m"])?;
     let weights = Weights::read(&args.weights)?;
     let figures = if single(weights.arrays().chain([&cost])) {

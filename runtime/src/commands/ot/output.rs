@@ -63,14 +63,24 @@ impl Figures {
     }
 }
 
-/// Refuses a file that cannot come to be, before the work and not after it.
-pub(super) fn check(flag: &str, path: Option<&Path>) -> Result<()> {
-    let Some(path) = path else { return Ok(()) };
-    if path.is_dir() {
-        let what = format!("{flag} {}", path.display());
-        return Err(Error::config(what, "is a folder", "the path of a file to write"));
+/// Refuses files that cannot come to be, or one of which would replace another, before the work and not after it.
+pub(super) fn check(files: &[(&str, Option<&Path>)]) -> Result<()> {
+    let given: Vec<(&str, &Path)> =
+        files.iter().filter_map(|&(flag, path)| Some((flag, path?))).collect();
+    for (at, &(flag, path)) in given.iter().enumerate() {
+        let refuse = |why: String| {
+            let what = format!("{flag} {}", path.display());
+            Error::config(what, why, "the path of a file to write")
+        };
+        if path.is_dir() {
+            return Err(refuse("is a folder".into()));
+        }
+        if let Some((other, _)) = given[..at].iter().find(|(_, taken)| *taken == path) {
+            return Err(refuse(format!("is the file of {other} too")));
+        }
+        folder_exists(path)?;
     }
-    folder_exists(path)
+    Ok(())
 }
 
 /// Writes a plan whose rows are made one after another by `row`.

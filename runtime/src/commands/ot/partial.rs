@@ -13,8 +13,8 @@ use crate::error::Result;
 /// Runs the command.
 pub(super) fn run(args: &OtPartialArgs) -> Result<()> {
     device::check(args.compute.device)?;
-    output::check("--plan", args.plan.as_deref())?;
-    output::check("--potentials", args.potentials.as_deref())?;
+    let files = [("--plan", args.plan.as_deref()), ("--potentials", args.potentials.as_deref())];
+    output::check(&files)?;
     let cost = Cost::read(&args.cost)?;
     let weights = Weights::read(&args.weights)?;
     let single = single(cost.arrays().chain(weights.arrays()));

@@ -1,6 +1,6 @@
 //! `swav ot solve`: entropic transport between two weights.
 
-use swav_core::transport::{Marginal, Method, Problem, Sinkhorn};
+use swav_core::transport::{Marginal, Method, Problem, Sinkhorn, Status};
 
 use super::super::eval::pool;
 use super::input::{Cost, Number, Weights, single};
@@ -14,8 +14,8 @@ use crate::terminal::note;
 /// Runs the command.
 pub(super) fn run(args: &OtSolveArgs) -> Result<()> {
     device::check(args.compute.device)?;
-    output::check("--plan", args.plan.as_deref())?;
-    output::check("--potentials", args.potentials.as_deref())?;
+    let files = [("--plan", args.plan.as_deref()), ("--potentials", args.potentials.as_deref())];
+    output::check(&files)?;
     let marginals = [marginal("--rho-a", args.rho_a)?, marginal("--rho-b", args.rho_b)?];
     let cost = Cost::read(&args.cost)?;
     let weights = Weights::read(&args.weights)?;
@@ -89,7 +89,13 @@ fn solve<T: Number>(
     figures.add("value", solution.value()).add("value_linear", sums.linear);
     figures.add("mass", sums.rows.sum());
     figures.ended(solution.status, solution.iterations, solution.error);
-    if marginals == [Marginal::Hard; 2] {
+    let balanced = marginals == [Marginal::Hard; 2];
+    if balanced && solution.status == Status::MaxIter && method == "log" {
+        note(
+            "  or: --method kernel, which stores a matrix of the cost's size and takes Newton steps",
+        );
+    }
+    if balanced {
         let bounds = solution.bounds().map_err(refuse)?;
         figures.add("lower_bound", bounds.lower).add("upper_bound", bounds.upper);
     }
