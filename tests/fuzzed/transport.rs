@@ -172,8 +172,13 @@ impl<T: Real> Seen<'_, '_, T> {
         let finite = |c: &T| if *c < T::INFINITY { c.to_f64().abs() } else { 0.0 };
         let largest = self.cost.iter().map(finite).fold(0.0, f64::max);
         let mass: f64 = a.iter().map(|a| a.to_f64()).sum();
-        // A tree's potentials are sums of at most n + m costs; weights are whole numbers of 2⁻⁵⁹ of the mass.
-        let slack = 100.0 * f64::EPSILON * largest * mass;
+        // A tree's potentials are sums of at most n + m costs; weights are whole numbers of 2⁻⁵⁹ of the mass. Where pairs are
+        // forbidden, four machine epsilons of the mass may have no way to go, and potentials ask their price for it.
+        let size = |x: &Array1<f64>| x.iter().fold(0.0_f64, |most, x| most.max(x.abs()));
+        let price = 2.0 * (size(&self.solution.f) + size(&self.solution.g) + largest);
+        let stuck =
+            if self.cost.iter().any(|&c| c == T::INFINITY) { T::EPSILON.to_f64() } else { 0.0 };
+        let slack = (100.0 * f64::EPSILON * largest + 5.0 * stuck * price) * mass;
         let inside = bounds.lower - slack <= exact.value && exact.value <= bounds.upper + slack;
         self.must(inside, || format!("{bounds:?} does not contain {}", exact.value));
     }

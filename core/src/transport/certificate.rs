@@ -145,6 +145,8 @@ impl<'a, T: Real> Solution<'a, T> {
     ///
     /// It closes as ε falls and the iteration converges: at convergence its width is of the order ε ln min(n, m) times the
     /// mass. Where masses differ within the accepted rounding, the cost meant is that to b scaled to the mass of a.
+    /// Where forbidden pairs leave no way to some mass that is within the rounding of the weights, no plan meets them
+    /// exactly, and the lower bound may be above the cost of the nearest by that mass times the potentials.
     ///
     /// ```
     /// use ndarray::array;

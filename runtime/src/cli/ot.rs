@@ -208,8 +208,8 @@ pub struct OtDivergenceArgs {
 #[command(after_help = "Example:
   swav ot partial --cost C.npy --mass 0.7 --epsilon 0.05 --plan P.npy
 
-P = a_i b_j exp((f_i + g_j + multiplier - C_ij)/epsilon), f and g at most 0: no row or column gets more
-than its weight, and masses may differ.")]
+P = a_i b_j exp((f_i + g_j + multiplier - C_ij)/epsilon), f and g at most 0: no row or column gets
+more than its weight, and masses may differ.")]
 pub struct OtPartialArgs {
     /// Where costs come from.
     #[command(flatten)]
