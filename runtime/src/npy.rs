@@ -98,11 +98,11 @@ fn malformed<T>(why: impl Into<String>) -> Parsed<T> {
 pub fn parse(bytes: &[u8]) -> Parsed<Npy> {
     let Some(rest) = bytes.strip_prefix(MAGIC) else {
         if bytes.is_empty() {
-            return malformed("is empty");
+            return malformed("is no .npy file: it is empty");
         }
         if bytes.starts_with(b"PK\x03\x04") {
             return malformed(
-                "is a zip archive, like an .npz file; one array is read (numpy: np.save)",
+                "is no .npy file but a zip archive, as .npz files are; one array is read (numpy: np.save)",
             );
         }
         return malformed("is no .npy file: it does not begin with \\x93NUMPY");
