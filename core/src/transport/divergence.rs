@@ -206,6 +206,7 @@ impl SinkhornDivergence {
         let problem = self.problem(&turned, b.1, a.1)?;
         let back = Solution {
             problem: &problem,
+            exact_rows: true,
             f: between.g.clone(),
             g: between.f.clone(),
             status: between.status,
@@ -300,7 +301,7 @@ fn part<T: Real>(solution: &Solution<'_, T>) -> Part {
     let (f, g) = (vector(&solution.f), vector(&solution.g));
     let problem = solution.problem;
     // Rows that are exact have their weights' mass, whatever the plan's rounding says.
-    let exact = problem.marginals[0] == Marginal::Hard;
+    let exact = solution.exact_rows && problem.marginals[0] == Marginal::Hard;
     let mass = if exact { problem.a.iter().sum() } else { sums.columns.sum() };
     Part {
         value: super::solution::dual(problem, problem.epsilon, &f, &g, mass),

@@ -278,6 +278,11 @@ impl Range {
         Ok(range)
     }
 
+    /// Largest |C|; 0 when there are none.
+    pub(crate) fn magnitude(&self) -> f64 {
+        if self.least <= self.most { self.most.max(-self.least) } else { 0.0 }
+    }
+
     /// Largest less smallest cost; 0 when there are none.
     pub(crate) fn width(&self) -> f64 {
         (self.most - self.least).max(0.0)

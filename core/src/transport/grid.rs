@@ -199,7 +199,7 @@ impl<T: Real> Solution<'_, T> {
         let costs = grid.towards(0);
         let unit: Vec<f64> =
             soft(&mut Axes::<T>::new(&costs, epsilon), side(1), g).iter().map(|l| -l).collect();
-        let hard = problem.marginals[0] == Marginal::Hard;
+        let hard = self.exact_rows && problem.marginals[0] == Marginal::Hard;
         let mass = |(i, &unit): (usize, &f64)| match problem.a[i] {
             0.0 => 0.0,
             _ if unit == f64::INFINITY => 0.0,

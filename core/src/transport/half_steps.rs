@@ -192,9 +192,7 @@ impl<T: Real> Run<'_, '_, T> {
                 error += (sum - side.goal(j, g)).abs();
             }
         }
-        // Masses beyond every number have no difference.
-        self.progress.error =
-            if error.is_nan() { f64::INFINITY } else { error / self.problem.mass() };
+        self.progress.error = self.problem.relative(error, work.sums.iter().sum());
     }
 }
 

@@ -163,4 +163,6 @@ mod partial_tests;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
+mod truth_tests;
+#[cfg(test)]
 mod unbalanced_tests;

@@ -249,7 +249,8 @@ impl Capped {
         let mut state = State::new(partial);
         let target = partial.problem.epsilon;
         let range = partial.problem.range.width();
-        let first = if self.annealing < 1.0 { range / 10.0 } else { 0.0 };
+        let anneal = self.annealing < 1.0 && self.max_iterations > 1;
+        let first = if anneal { range / 10.0 } else { 0.0 };
         let mut epsilon = target.max(first);
         let (mut stage, mut iterations) = (0, 0);
         let mut patience = Patience::new::<T>(self.tolerance, partial.shape().1, range / target);
@@ -259,9 +260,9 @@ impl Capped {
             iterations += 1;
             stage += 1;
             if epsilon > target {
-                if stage >= 10 || error < 0.1 {
-                    // Half of the iterations are kept for the ε asked for.
-                    let late = iterations >= self.max_iterations / 2;
+                // Half of the iterations are kept for the ε asked for, and so the last sweep is always one of it.
+                let late = iterations >= self.max_iterations / 2;
+                if late || stage >= 10 || error < 0.1 {
                     let next = if late { 0.0 } else { epsilon * self.annealing };
                     (epsilon, stage) = (next.max(target), 0);
                 }
@@ -273,12 +274,9 @@ impl Capped {
             }
             state.cap_columns(epsilon);
         };
-        if epsilon > target {
-            // Stopped while annealing: the plan is to be one of the ε asked for.
-            state.rows(target);
-            state.columns(target);
-        }
-        state.finish(status, iterations)
+        let mut solution = state.finish(status, iterations);
+        solution.settle(self.tolerance);
+        solution
     }
 }
 

@@ -108,6 +108,25 @@ impl<'a, T: Real> PartialSolution<'a, T> {
         sums
     }
 
+    /// Measures the error at the potentials in units of the cost, where rounding may have made it another than that of the
+    /// iteration, and corrects the status; one pass over the cost then. See `settle`.
+    pub(super) fn settle(&mut self, tolerance: f64) {
+        let Problem { b, epsilon, range, .. } = &self.partial.problem;
+        let size = |x: &Array1<f64>| x.iter().fold(0.0_f64, |most, x| most.max(x.abs()));
+        let potentials = size(&self.f) + size(&self.g) + self.multiplier.abs();
+        let exponent = (range.magnitude() + potentials) / epsilon;
+        if T::EPSILON.to_f64() * exponent <= 0.1 * tolerance.max(self.error) {
+            return;
+        }
+        let off = |((&sum, &g), &b): ((&f64, &f64), &f64)| {
+            if g < 0.0 { (sum - b).abs() } else { (sum - b).max(0.0) }
+        };
+        let columns = self.sums().columns;
+        let error: f64 = columns.iter().zip(&self.g).zip(b).map(off).sum();
+        self.error = error / self.partial.mass;
+        self.status = self.status.at(self.error, tolerance);
+    }
+
     /// ⟨C, P⟩, without the entropic term.
     pub fn linear(&self) -> f64 {
         self.sums().linear

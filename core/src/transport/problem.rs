@@ -219,6 +219,13 @@ impl<'a, T: Real> Problem<'a, T> {
     }
 
     /// Both marginals hard?
+    /// An L1 error relative to the mass of the weights or that of a plan, whichever is larger.
+    pub(super) fn relative(&self, error: f64, plan: f64) -> f64 {
+        let share = error / self.mass().max(plan);
+        // Masses beyond every number have no difference.
+        if share.is_nan() || error == f64::INFINITY { f64::INFINITY } else { share }
+    }
+
     pub(super) fn balanced(&self) -> bool {
         self.marginals == [Marginal::Hard; 2]
     }

@@ -330,7 +330,8 @@ impl<'a, 'w, T: Real> Run<'a, 'w, T> {
         let status = if reached { Status::Converged } else { status.unwrap_or(Status::MaxIter) };
         let (f, g) = (f.into(), g.into());
         let report = self.report;
-        let mut solution = Solution { problem, f, g, status, error, iterations, report };
+        let mut solution =
+            Solution { problem, exact_rows: true, f, g, status, error, iterations, report };
         solution.settle(self.options.tolerance);
         solution
     }

@@ -13,8 +13,6 @@
 
 use ndarray::Array1;
 
-use super::problem::Marginal;
-use super::sinkhorn::Status;
 use super::solution::Solution;
 use crate::real::Real;
 
@@ -24,44 +22,39 @@ const LARGE: f64 = 80.0;
 impl<T: Real> Solution<'_, T> {
     /// Measures the error where rounding may have changed it, and corrects the status; one pass over the cost then.
     pub(super) fn settle(&mut self, tolerance: f64) {
-        let (problem, range) = (self.problem, self.problem.range);
+        let problem = self.problem;
         let size = |x: &Array1<f64>| x.iter().fold(0.0_f64, |most, x| most.max(x.abs()));
-        let cost = if range.least <= range.most { range.most.max(-range.least) } else { 0.0 };
-        let exponent = (cost + size(&self.f) + size(&self.g)) / problem.epsilon;
+        let potentials = size(&self.f) + size(&self.g);
+        let exponent = (problem.range.magnitude() + potentials) / problem.epsilon;
         let rounded = T::EPSILON.to_f64() * exponent > 0.1 * tolerance.max(self.error);
         let beyond = !problem.balanced() && exponent > LARGE;
         if !(rounded || beyond) {
             return;
         }
-        let sums = self.sums();
+        self.error = self.measured();
+        self.status = self.status.at(self.error, tolerance);
+    }
+
+    /// The error of the plan of these potentials: the L1 distance of its sums from the weights or, where a marginal is not
+    /// hard, from what the potentials ask for, relative to the mass.
+    pub(super) fn measured(&self) -> f64 {
+        let (problem, sums) = (self.problem, self.sums());
+        let sides = [(&sums.rows, &self.f), (&sums.columns, &self.g)];
         let mut error = 0.0;
-        for (marginal, sums, weights) in [
-            (problem.marginals[0], &sums.rows, &problem.a),
-            (problem.marginals[1], &sums.columns, &problem.b),
-        ] {
-            for (sum, weight) in sums.iter().zip(weights) {
-                if !sum.is_finite() {
-                    error = f64::INFINITY;
-                } else if marginal == Marginal::Hard {
-                    error += (sum - weight).abs();
-                }
+        for (which, (sums, potentials)) in sides.into_iter().enumerate() {
+            let side = problem.side(which, problem.epsilon);
+            for (i, (&sum, &x)) in sums.iter().zip(potentials).enumerate() {
+                error += (sum - side.goal(i, x)).abs();
             }
         }
-        error /= problem.mass();
-        // What a marginal that is not hard asks for is what the run's potentials asked for.
-        self.error = if problem.balanced() { error } else { error.max(self.error) };
-        self.status = match self.status {
-            _ if self.error <= tolerance => Status::Converged,
-            Status::Converged => Status::Stalled,
-            status => status,
-        };
+        problem.relative(error, sums.columns.sum())
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::transport::{Dense, Method, Problem, Sinkhorn};
+    use crate::transport::{Dense, Marginal, Method, Problem, Sinkhorn, Status};
     use alloc::vec;
     use ndarray::{Axis, array};
 

@@ -116,6 +116,15 @@ pub enum Status {
 }
 
 impl Status {
+    /// What it is where the error has been measured anew.
+    pub(super) fn at(self, error: f64, tolerance: f64) -> Self {
+        match self {
+            _ if error <= tolerance => Status::Converged,
+            Status::Converged => Status::Stalled,
+            status => status,
+        }
+    }
+
     /// `converged`, `max_iter` or `stalled`.
     pub fn name(self) -> &'static str {
         match self {

@@ -32,6 +32,8 @@ pub struct Potentials {
 #[derive(Clone, Debug)]
 pub struct Solution<'a, T: Real> {
     pub(super) problem: &'a Problem<'a, T>,
+    /// Hard rows are exact: the plan divides them by their sums.
+    pub(super) exact_rows: bool,
     /// Potential of the rows, in units of the cost. Where a row may reach no column: 1000 ρ, at which it asks for no
     /// mass; 0 without weight.
     pub f: Array1<f64>,
@@ -39,7 +41,8 @@ pub struct Solution<'a, T: Real> {
     pub g: Array1<f64>,
     /// Why the iteration stopped.
     pub status: Status,
-    /// L1 error of both marginals relative to the mass; the rows are exact.
+    /// L1 error of both marginals, relative to the mass of the weights or to that of the plan where it is larger. The rows
+    /// are exact, but for those of [`Sinkhorn::solve_symmetric`](super::Sinkhorn::solve_symmetric).
     pub error: f64,
     /// Full iterations done.
     pub iterations: u32,
@@ -54,7 +57,7 @@ pub struct Sums {
     pub rows: Array1<f64>,
     /// Pᵀ 1, (m)
     pub columns: Array1<f64>,
-    /// ⟨C, P⟩; a forbidden pair adds nothing.
+    /// ⟨C, P⟩; a forbidden pair adds nothing. +∞ where the plan has entries of both signs beyond every number.
     pub linear: f64,
 }
 
@@ -110,7 +113,7 @@ impl<'a, T: Real> Solution<'a, T> {
     ) -> &'s [T] {
         let problem = self.problem;
         let cost = sweep::row(problem.geometry, i, scratch);
-        let exact = problem.marginals[0] == Marginal::Hard;
+        let exact = self.exact_rows && problem.marginals[0] == Marginal::Hard;
         let weight = problem.a[i];
         let scale = if exact || weight == 0.0 || problem.reference == Reference::Product {
             weight
@@ -164,11 +167,15 @@ impl<'a, T: Real> Solution<'a, T> {
             sums.columns.iter_mut().zip(columns).for_each(|(sum, c)| *sum += c);
             sums.linear += linear;
         }
+        if sums.linear.is_nan() {
+            sums.linear = f64::INFINITY;
+        }
         sums
     }
 
     /// The objective at the plan: ⟨C, P⟩ + ε (Σ P ln(P/R) − Σ P + Σ R), and for marginals that are not hard
-    /// ρ KL(P 1 | a), ρ KL(Pᵀ 1 | b). Above the optimum only when the hard marginals are met.
+    /// ρ KL(P 1 | a), ρ KL(Pᵀ 1 | b). Above the optimum only when the hard marginals are met. +∞ where the mass of the plan is
+    /// beyond every number.
     pub fn value(&self) -> f64 {
         let sums = self.sums();
         self.value_of(&sums)
@@ -181,6 +188,9 @@ impl<'a, T: Real> Solution<'a, T> {
         let along: f64 = sums.rows.iter().zip(&self.f).map(term).sum::<f64>()
             + sums.columns.iter().zip(&self.g).map(term).sum::<f64>();
         let mass: f64 = sums.rows.iter().sum();
+        if !mass.is_finite() {
+            return f64::INFINITY;
+        }
         let mut value = along - problem.epsilon * (mass - problem.reference_mass());
         for (marginal, sums, weights) in [
             (problem.marginals[0], &sums.rows, &problem.a),
@@ -220,7 +230,8 @@ impl<'a, T: Real> Solution<'a, T> {
         let term = |(&s, &x): (&f64, &f64)| if s > 0.0 { s * x } else { 0.0 };
         let along: f64 = sums.rows.iter().zip(&self.f).map(term).sum::<f64>()
             + sums.columns.iter().zip(&self.g).map(term).sum::<f64>();
-        (along - sums.linear) / epsilon - sums.rows.sum() + self.problem.reference_mass()
+        let kl = (along - sums.linear) / epsilon - sums.rows.sum() + self.problem.reference_mass();
+        if kl.is_nan() { f64::INFINITY } else { kl }
     }
 
     /// The entropy −Σ P (ln P − 1). The value of POT's `reg_type="entropy"` is ⟨C, P⟩ − ε (entropy − Σ P).

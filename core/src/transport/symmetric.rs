@@ -41,8 +41,8 @@ impl Sinkhorn {
     /// the bit.
     ///
     /// `tolerance` and `max_iterations` mean what they do in [`Sinkhorn::solve`]; the other options are for the
-    /// alternating solver, should that be called. The error is that of the columns of the plan whose rows are
-    /// exact, before the last average, which does not enlarge it.
+    /// alternating solver, should that be called. The plan is symmetric to the bit: its rows are not exact, but
+    /// as far off as its columns, and the error is that of both.
     ///
     /// The symmetry of a stored cost is checked; that of one which is computed is a precondition. Where it is not met, the
     /// error, which is that of the true column sums, does not fall to the tolerance.
@@ -80,6 +80,7 @@ impl Sinkhorn {
             Patience::new::<T>(self.tolerance, n, problem.range.width() / problem.epsilon);
         let mut solution = Solution {
             problem,
+            exact_rows: false,
             f: Array1::zeros(n),
             g: Array1::zeros(n),
             status: Status::MaxIter,
@@ -87,14 +88,21 @@ impl Sinkhorn {
             iterations: 0,
             report: Report::new(Method::Log, "both sides are the same"),
         };
+        // What counts is the error of the plan that is returned, that of f and itself.
+        let mut returned = patience;
         let (mut earlier, mut alternated) = (f64::INFINITY, false);
         while solution.iterations < self.max_iterations {
             let f = solution.f.as_slice_mut().expect("a vector lies in one piece");
             solution.error = sweep_once(problem, f, &mut workspace);
             solution.iterations += 1;
             if let Some(status) = patience.judge(solution.error, || false) {
-                solution.status = status;
-                break;
+                solution.g.assign(&solution.f);
+                solution.error = solution.measured();
+                let ended = returned.judge(solution.error, || true);
+                if ended.is_some() || status != Status::Converged {
+                    solution.status = status.at(solution.error, self.tolerance);
+                    break;
+                }
             }
             if !solution.iterations.is_multiple_of(STRETCH) {
                 continue;
@@ -114,6 +122,10 @@ impl Sinkhorn {
             without.filter(|((a, _), _)| **a == 0.0).for_each(|((_, moved), f)| *f = moved);
         }
         solution.g.assign(&solution.f);
+        if solution.status == Status::MaxIter {
+            solution.error = solution.measured();
+            solution.status = solution.status.at(solution.error, self.tolerance);
+        }
         Ok(solution)
     }
 

@@ -30,7 +30,7 @@ fn marginal(rho: f64) -> Marginal {
     if rho.is_infinite() { Marginal::Hard } else { Marginal::Kl(rho) }
 }
 
-const METHODS: [Method; 3] = [Method::Auto, Method::Log, Method::Kernel];
+pub(super) const METHODS: [Method; 3] = [Method::Auto, Method::Log, Method::Kernel];
 const ACCELERATIONS: [Acceleration; 5] = [
     Acceleration::Auto,
     Acceleration::None,
