@@ -3,15 +3,19 @@
 
 use ndarray::{Array1, Array2, Axis};
 
-/// k numbers in [0, 1): s ← 6364136223846793005 s + 1442695040888963407 mod 2⁶⁴ from s = seed (Knuth's MMIX), each
+/// Numbers in [0, 1): s ← 6364136223846793005 s + 1442695040888963407 mod 2⁶⁴ from s = seed (Knuth's MMIX), each
 /// ⌊s/2¹¹⌋ 2⁻⁵³.
-pub fn draws(seed: u64, k: usize) -> Vec<f64> {
-    let mut s = seed;
-    let mut draw = || {
-        s = s.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (s >> 11) as f64 * 2.0_f64.powi(-53)
+pub(crate) fn lcg(seed: u64) -> impl Iterator<Item = f64> {
+    let next = |s: &u64| {
+        Some(s.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407))
     };
-    (0..k).map(|_| draw()).collect()
+    let states = std::iter::successors(Some(seed), next).skip(1);
+    states.map(|s| (s >> 11) as f64 * 2.0_f64.powi(-53))
+}
+
+/// The first k of them.
+pub fn draws(seed: u64, k: usize) -> Vec<f64> {
+    lcg(seed).take(k).collect()
 }
 
 /// (n, d) of them, row after row.

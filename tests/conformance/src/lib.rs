@@ -1,5 +1,5 @@
-//! What a solver of optimal transport must get right: reference figures, as functions over a small trait, so that any
-//! solver can be held to them.
+//! What a solver of optimal transport must get right: reference figures and invariants, as functions over a small
+//! trait, so that any solver can be held to them.
 //!
 //! # Holding one's own solver to it
 //!
@@ -60,13 +60,14 @@
 //! ```
 //!
 //! [`oracle::cases`] are the reference cases. Their inputs come from a generator, [`inputs`]; their figures from
-//! peers, held to 80 bits.
+//! peers, held to 80 bits. [`invariants::all`] are laws that hold of every problem, held to on drawn ones.
 
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
 pub mod check;
 pub mod inputs;
+pub mod invariants;
 pub mod oracle;
 pub mod solver;
 pub mod swav;
@@ -76,5 +77,7 @@ pub use solver::{Answer, Answered, Problem, Refusal, Solver};
 
 /// Everything that a solver is held to.
 pub fn cases() -> Vec<Case> {
-    oracle::cases()
+    let mut cases = oracle::cases();
+    cases.extend(invariants::cases(&invariants::SEEDS));
+    cases
 }

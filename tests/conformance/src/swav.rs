@@ -130,6 +130,12 @@ impl<T: Real> Solver for Swav<T> {
         Ok(Box::new(Swav::<f32> { options, stored, ..Swav::default() }))
     }
 
+    fn threads(&self, count: usize) -> Answered<Box<dyn Solver>> {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(count).build();
+        let pool = pool.map_err(|error| Refusal::Refused(error.to_string()))?;
+        Ok(Box::new(OnThreads { swav: *self, pool }))
+    }
+
     fn round(&self, problem: &Problem<'_>, iterations: u32) -> Answered<Rounded> {
         self.after(problem, iterations, |solution| {
             let rounded = solution.round()?;
@@ -306,6 +312,30 @@ impl<T: Real> Solver for Swav<T> {
         let (value, gradient) = swapped(&stack(scores)?, &stack(codes)?, loss).map_err(refused)?;
         let (one, two) = gradient.view().split_at(Axis(0), rows);
         Ok((value, [from(&one.to_owned()), from(&two.to_owned())]))
+    }
+}
+
+/// swav's solver on threads of its own.
+struct OnThreads<T> {
+    swav: Swav<T>,
+    pool: rayon::ThreadPool,
+}
+
+impl<T: Real> Solver for OnThreads<T> {
+    fn entropic(&self, problem: &Problem<'_>) -> Answered<Answer> {
+        self.pool.install(|| self.swav.entropic(problem))
+    }
+
+    fn value_gradients(&self, problem: &Problem<'_>) -> Answered<Gradients> {
+        self.pool.install(|| self.swav.value_gradients(problem))
+    }
+
+    fn plan_gradients(&self, problem: &Problem<'_>, d_plan: &Array2<f64>) -> Answered<Gradients> {
+        self.pool.install(|| self.swav.plan_gradients(problem, d_plan))
+    }
+
+    fn divergence(&self, problem: &Problem<'_>, own: [&Array2<f64>; 2]) -> Answered<Divergence> {
+        self.pool.install(|| self.swav.divergence(problem, own))
     }
 }
 
