@@ -8,14 +8,18 @@
 //!
 //! which is positive semidefinite; its null space is that of the gauge, and r has no part in it. The step solves
 //! this for δ = Δg/ε by conjugate gradients with the diagonal as preconditioner. With the kernel absorbed at the present
-//! potentials, P_ij = a_i K_ij, so a product reads the kernel once: Pᵀ diag(1/a) P x = Kᵀ (a ∘ K x). The step is halved
-//! until the dual objective rises enough (Armijo) or the error halves. (Brauer et al. 2017; Tang et al. 2024.)
+//! potentials, P_ij = a_i K_ij, so a product reads the kernel once: Pᵀ diag(1/a) P x = Kᵀ (a ∘ K x); with R = 1 the
+//! potentials hold the weights, P = K, and 1/a takes the place of a. The step is halved until the dual objective rises
+//! enough (Armijo) or the error halves. (Brauer et al. 2017; Tang et al. 2024.)
 //!
 //! Complexity and limits: a step makes the kernel anew and takes up to 400 products, the more the smaller ε is; steps
 //! are few, as errors square. Both marginals are hard. Where the plan falls into parts that hang together by less than
 //! rounding, a step leads nowhere and plain iterations follow.
 
+use alloc::vec::Vec;
+
 use super::half_steps::FAR;
+use super::problem::Reference;
 use super::run::{Columns, Run};
 use super::sweep;
 use crate::real::Real;
@@ -81,7 +85,11 @@ impl<T: Real> Run<'_, '_, T> {
         for (r, (b, sum)) in r.iter_mut().zip(problem.b.iter().zip(&work.sums)) {
             *r = b - sum;
         }
-        let gradient: alloc::vec::Vec<f64> = r.clone();
+        let gradient: Vec<f64> = r.clone();
+        let inverse = |&a: &f64| if a > 0.0 { 1.0 / a } else { 0.0 };
+        let inverses: Option<Vec<f64>> = (problem.reference == Reference::Counting)
+            .then(|| problem.a.iter().map(inverse).collect());
+        let factors = inverses.as_deref().unwrap_or(&problem.a);
         // A column without mass has no row in the system.
         let solved = |r: f64, sum: f64| if sum > 0.0 { r / sum } else { 0.0 };
         for (p, (&r, &sum)) in p.iter_mut().zip(r.iter().zip(&work.sums)) {
@@ -96,7 +104,7 @@ impl<T: Real> Run<'_, '_, T> {
             for (v, &p) in work.v.iter_mut().zip(p.iter()) {
                 *v = T::from_f64(p);
             }
-            sweep::kernel_product(&work.kernel, &problem.a, &work.v, image, &mut work.pieces);
+            sweep::kernel_product(&work.kernel, factors, &work.v, image, &mut work.pieces);
             self.report.products += 1;
             for (image, (&p, &sum)) in image.iter_mut().zip(p.iter().zip(&work.sums)) {
                 *image = sum * p - *image;

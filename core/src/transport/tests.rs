@@ -217,6 +217,33 @@ fn f32_says_where_it_stops() {
     assert!((s.value - exact.value).abs() < 1e-6 && (s.linear - exact.linear).abs() < 1e-6);
 }
 
+/// For hard marginals the reference moves potentials by ε ln of the weights, and nothing else: not the curvature either.
+#[test]
+fn newton_steps_take_as_long_with_either_reference() {
+    let newton = Sinkhorn {
+        acceleration: Acceleration::Newton,
+        tolerance: 1e-12,
+        max_iterations: 200,
+        ..Sinkhorn::default()
+    };
+    for (seed, mass) in [(1, 1.0), (2, 1e-3), (3, 1e3)] {
+        let weights = |seed, n| Array1::from_vec(draws(seed, n)) + 0.01;
+        let (cost, a, b) =
+            (uniform(seed, (20, 15)), weights(seed + 10, 20), weights(seed + 20, 15));
+        let (a, b) = (&a * (mass / a.sum()), &b * (mass / b.sum()));
+        let geometry = Dense::new(&cost);
+        let problem = Problem::new(&geometry, &a, &b, 2e-3).unwrap();
+        let taken = [Reference::Product, Reference::Counting].map(|reference| {
+            let problem = problem.clone().with_reference(reference);
+            let s = newton.solve(&problem).unwrap();
+            assert_eq!(s.status, Status::Converged, "{reference:?} {mass}: {}", s.error);
+            assert!(s.report.newton_steps > 0);
+            s.iterations
+        });
+        assert!(taken[1] <= taken[0] + 10, "{taken:?}, mass {mass}");
+    }
+}
+
 #[test]
 fn what_is_refused() {
     let (c, a, b) =
