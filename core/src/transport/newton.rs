@@ -14,7 +14,7 @@
 //!
 //! Complexity and limits: a step makes the kernel anew and takes up to 400 products, the more the smaller ε is; steps
 //! are few, as errors square. Both marginals are hard. Where the plan falls into parts that hang together by less than
-//! rounding, a step leads nowhere and plain iterations follow.
+//! rounding, the objective is flat along a constant between them, and a step goes as far as the kernel reaches.
 
 use alloc::vec::Vec;
 
@@ -110,7 +110,14 @@ impl<T: Real> Run<'_, '_, T> {
                 *image = sum * p - *image;
             }
             let curvature: f64 = p.iter().zip(image.iter()).map(|(p, i)| p * i).sum();
-            if curvature <= 0.0 {
+            // The difference of two numbers of this size, of which the rounding is left where it is flat.
+            let terms: f64 = p.iter().zip(&work.sums).map(|(p, sum)| sum * p * p).sum();
+            if curvature <= 4.0 * T::EPSILON.to_f64() * terms {
+                // Flat, as between clusters that hold no mass in common: as far as a step may go.
+                let longest = p.iter().fold(0.0_f64, |most, p| most.max(p.abs()));
+                if x.iter().all(|&x| x == 0.0) && longest > 0.0 {
+                    x.iter_mut().zip(p.iter()).for_each(|(x, p)| *x = 0.5 * FAR / longest * p);
+                }
                 break;
             }
             let step = rz / curvature;

@@ -244,6 +244,21 @@ fn newton_steps_take_as_long_with_either_reference() {
     }
 }
 
+/// Rows that keep to columns of their own but for a hundredth of the mass, which has to go 2000 ε further: nothing goes yet,
+/// the objective is flat to the last digit, and plain iterations move by a hundredth of ε.
+#[test]
+fn newton_steps_cross_a_plateau() {
+    let cost = ndarray::arr2(&[[0.0, 2.0, 4.0, 6.0], [7.0, 9.0, 0.0, 2.0]]);
+    let (a, b) = (ndarray::arr1(&[12.17, 27.83]), ndarray::arr1(&[11.96, 0.0, 13.29, 14.75]));
+    let geometry = Dense::new(&cost);
+    for reference in [Reference::Product, Reference::Counting] {
+        let problem = Problem::new(&geometry, &a, &b, 1.8e-3).unwrap().with_reference(reference);
+        let s = Sinkhorn::default().solve(&problem).unwrap();
+        assert_eq!(s.status, Status::Converged, "{reference:?}: {:e}, {:?}", s.error, s.report);
+        assert!(s.iterations < 1000, "{reference:?}: {}", s.iterations);
+    }
+}
+
 #[test]
 fn what_is_refused() {
     let (c, a, b) =
