@@ -85,6 +85,9 @@ impl<T: Real> Run<'_, '_, T> {
         for (r, (b, sum)) in r.iter_mut().zip(problem.b.iter().zip(&work.sums)) {
             *r = b - sum;
         }
+        // The part that is along the gauge is rounding, and no step lessens it.
+        let common = r.iter().sum::<f64>() / work.sums.iter().sum::<f64>();
+        r.iter_mut().zip(&work.sums).for_each(|(r, sum)| *r -= common * sum);
         let gradient: Vec<f64> = r.clone();
         let inverse = |&a: &f64| if a > 0.0 { 1.0 / a } else { 0.0 };
         let inverses: Option<Vec<f64>> = (problem.reference == Reference::Counting)
