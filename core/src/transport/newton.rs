@@ -7,10 +7,10 @@
 //! ```
 //!
 //! which is positive semidefinite; its null space is that of the gauge, and r has no part in it. The step solves
-//! this for δ = Δg/ε by conjugate gradients with the diagonal as preconditioner. With the kernel absorbed at the present
-//! potentials, P_ij = a_i K_ij, so a product reads the kernel once: Pᵀ diag(1/a) P x = Kᵀ (a ∘ K x); with R = 1 the
-//! potentials hold the weights, P = K, and 1/a takes the place of a. The step is halved until the dual objective rises
-//! enough (Armijo) or the error halves. (Brauer et al. 2017; Tang et al. 2024.)
+//! this for δ = Δg/ε by conjugate gradients with the diagonal as preconditioner. With the kernel absorbed at the
+//! present potentials, P_ij = a_i K_ij, so a product reads the kernel once: Pᵀ diag(1/a) P x = Kᵀ (a ∘ K x); with R = 1
+//! the potentials hold the weights, P = K, and 1/a takes the place of a. The step is halved until the dual objective
+//! rises enough (Armijo) or the error halves. (Brauer et al. 2017; Tang et al. 2024.)
 //!
 //! Complexity and limits: a step makes the kernel anew and takes up to 400 products, the more the smaller ε is; steps
 //! are few, as errors square. Both marginals are hard. Where the plan falls into parts that hang together by less than

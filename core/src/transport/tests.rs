@@ -217,7 +217,8 @@ fn f32_says_where_it_stops() {
     assert!((s.value - exact.value).abs() < 1e-6 && (s.linear - exact.linear).abs() < 1e-6);
 }
 
-/// For hard marginals the reference moves potentials by ε ln of the weights, and nothing else: not the curvature either.
+/// For hard marginals the reference moves potentials by ε ln of the weights, and nothing else: not the curvature
+/// either.
 #[test]
 fn newton_steps_take_as_long_with_either_reference() {
     let newton = Sinkhorn {
@@ -244,8 +245,8 @@ fn newton_steps_take_as_long_with_either_reference() {
     }
 }
 
-/// Rows that keep to columns of their own but for a hundredth of the mass, which has to go 2000 ε further: nothing goes yet,
-/// the objective is flat to the last digit, and plain iterations move by a hundredth of ε.
+/// Rows that keep to columns of their own but for a hundredth of the mass, which has to go 2000 ε further: nothing goes
+/// yet, the objective is flat to the last digit, and plain iterations move by a hundredth of ε.
 #[test]
 fn newton_steps_cross_a_plateau() {
     let cost = ndarray::arr2(&[[0.0, 2.0, 4.0, 6.0], [7.0, 9.0, 0.0, 2.0]]);
