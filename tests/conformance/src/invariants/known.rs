@@ -37,7 +37,8 @@ use crate::solver::{Answer, Answered, Marginal, Problem, Refusal, Solver, Status
 /// 2⁻⁵²
 pub(super) const ULP: f64 = f64::EPSILON;
 
-pub(super) const FIRST_ORDER: &str = "what the marginal errors of both and the rounding of (f + g - C)/eps do, at the plan's condition";
+pub(super) const FIRST_ORDER: &str =
+    "marginal errors of both and the rounding of (f + g - C)/eps, at the plan's condition";
 
 /// Above this share of the mass, the condition of a plan leaves no digits to compare.
 const DIGITS: f64 = 1e-4;
