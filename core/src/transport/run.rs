@@ -231,6 +231,8 @@ impl<'a, 'w, T: Real> Run<'a, 'w, T> {
             self.cautious -= 1;
             return 1.0;
         }
+        // Before the first pass at this ε there are no column sums of it, so no dual objective to compare with.
+        let factor = if self.stage > 0 { factor } else { 1.0 };
         // A relaxed step may have to be undone, and is followed by a plain one: both must still fit.
         let fits = self.progress.iterations + 2 <= self.options.max_iterations;
         let factor = if fits { factor } else { 1.0 };
@@ -336,3 +338,6 @@ impl<'a, 'w, T: Real> Run<'a, 'w, T> {
         solution
     }
 }
+
+#[cfg(test)]
+mod tests;
