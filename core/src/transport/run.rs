@@ -128,7 +128,7 @@ impl<'a, 'w, T: Real> Run<'a, 'w, T> {
                 self.since += 1;
             }
             let relaxed = self.report.relaxation != 1.0;
-            if error <= self.options.tolerance && error <= self.goal() {
+            if error <= self.options.tolerance && error <= self.goal() && !self.options.counts() {
                 // The rows of a relaxed iteration are off; a plain one makes them exact.
                 if relaxed {
                     self.iterate(1.0);

@@ -71,7 +71,8 @@ const SMALL: usize = 1 << 20;
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Sinkhorn {
-    /// Largest L1 error of the marginals, relative to the mass, at which the iteration stops.
+    /// Largest L1 error of the marginals, relative to the mass, at which the iteration stops; 0 with a patience of
+    /// `u32::MAX`: not before `max_iterations`, whatever the error.
     pub tolerance: f64,
     /// Most iterations, at least 1; those of annealing and the trial passes of Newton steps count.
     pub max_iterations: u32,
@@ -179,7 +180,7 @@ impl Sinkhorn {
         Sinkhorn { acceleration: Acceleration::None, annealing: 1.0, ..Sinkhorn::default() }
     }
 
-    /// Exactly so many plain iterations, whatever the error.
+    /// Exactly so many plain iterations, whatever the error, 0 too.
     pub fn rounds(iterations: u32) -> Self {
         Sinkhorn {
             tolerance: 0.0,
@@ -274,6 +275,11 @@ impl Sinkhorn {
             }
             _ => Ok(()),
         }
+    }
+
+    /// Is it `max_iterations` that ends a run, and nothing else?
+    pub(super) fn counts(&self) -> bool {
+        self.tolerance == 0.0 && self.patience == u32::MAX
     }
 
     /// Whether to iterate with a kernel, and why.

@@ -60,3 +60,19 @@ fn the_dual_never_falls_however_far_steps_are_relaxed() {
         }
     }
 }
+
+#[test]
+fn rounds_are_counted_whatever_the_error() {
+    let geometry = Function::new((1, 1), |_, _| 0.5);
+    let one = Array1::from_elem(1, 1.0);
+    let problem = Problem::new(&geometry, &one, &one, 0.1).unwrap();
+    for method in [Method::Log, Method::Kernel] {
+        for rounds in 1..=30 {
+            let found = Sinkhorn { method, ..Sinkhorn::rounds(rounds) }.solve(&problem).unwrap();
+            assert_eq!((found.iterations, found.error), (rounds, 0.0));
+        }
+    }
+    // With any patience but that, an error of 0 is what a tolerance of 0 waits for.
+    let exact = Sinkhorn { tolerance: 0.0, ..Sinkhorn::plain() }.solve(&problem).unwrap();
+    assert_eq!((exact.iterations, exact.status), (1, Status::Converged));
+}
