@@ -60,11 +60,7 @@ impl Default for Rounds {
 
 impl Rounds {
     fn check<T: Real>(&self) -> Result<(), Error> {
-        Error::positive("epsilon", self.epsilon)?;
-        if !T::from_f64(core::f64::consts::LOG2_E / self.epsilon).is_finite() {
-            let requirement = "so large that 1.5/ε is finite in the scores' type";
-            return Err(Error::Parameter { name: "epsilon", value: self.epsilon, requirement });
-        }
+        Error::epsilon::<T>(self.epsilon)?;
         if self.iterations == 0 {
             let requirement = "at least 1";
             return Err(Error::Parameter { name: "iterations", value: 0.0, requirement });

@@ -4,6 +4,8 @@ use core::fmt;
 
 use alloc::vec::Vec;
 
+use crate::real::Real;
+
 /// Why a function of this crate refused its input.
 ///
 /// # Examples
@@ -116,6 +118,16 @@ impl Error {
         } else {
             Err(Error::Parameter { name, value, requirement: "a finite number above 0" })
         }
+    }
+
+    /// ε must be finite, above zero, and log₂ e / ε, which exponents are multiplied by, finite in the type of the cost.
+    pub(crate) fn epsilon<T: Real>(value: f64) -> Result<(), Error> {
+        Error::positive("epsilon", value)?;
+        if T::from_f64(core::f64::consts::LOG2_E / value).is_finite() {
+            return Ok(());
+        }
+        let requirement = "so large that 1.5/ε is finite in the type of the cost";
+        Err(Error::Parameter { name: "epsilon", value, requirement })
     }
 }
 

@@ -135,7 +135,7 @@ impl Barycenter {
         histograms: &ArrayRef2<T>,
         weights: &ArrayRef1<T>,
     ) -> Result<BarycenterSolution, Error> {
-        Error::positive("epsilon", self.epsilon)?;
+        Error::epsilon::<T>(self.epsilon)?;
         let Barycenter { tolerance, max_iterations, .. } = *self;
         Sinkhorn { tolerance, max_iterations, ..Sinkhorn::plain() }.check()?;
         let (n, m) = geometry.shape();

@@ -102,7 +102,8 @@ impl<'a, T: Real> Problem<'a, T> {
     ///
     /// [`Error::Shape`] when the weights do not fit the cost; [`Error::NonFinite`] for a NaN or −∞ in the cost, or
     /// one of them or +∞ in a weight; [`Error::Parameter`] for a weight below 0, no mass, masses that differ by more
-    /// than 1e-12 (f32: 1e-6) of themselves, or ε not above 0; [`Error::Infeasible`] when forbidden pairs leave some
+    /// than 1e-12 (f32: 1e-6) of themselves, or ε not above 0 or so small that 1.5/ε is infinite in the type of the cost
+    /// (f32: about 4e-39); [`Error::Infeasible`] when forbidden pairs leave some
     /// rows more mass than the columns they can reach.
     pub fn new(
         geometry: &'a dyn Geometry<T>,
@@ -127,7 +128,7 @@ impl<'a, T: Real> Problem<'a, T> {
         epsilon: f64,
         marginals: [Marginal; 2],
     ) -> Result<Self, Error> {
-        Error::positive("epsilon", epsilon)?;
+        Error::epsilon::<T>(epsilon)?;
         let (n, m) = geometry.shape();
         Error::shape("a", [n, 1], [a.len(), 1])?;
         Error::shape("b", [m, 1], [b.len(), 1])?;
@@ -163,9 +164,9 @@ impl<'a, T: Real> Problem<'a, T> {
     ///
     /// # Errors
     ///
-    /// [`Error::Parameter`] when it is not above 0.
+    /// [`Error::Parameter`] when it is not above 0, or so small that 1.5/ε is infinite in the type of the cost.
     pub fn with_epsilon(self, epsilon: f64) -> Result<Self, Error> {
-        Error::positive("epsilon", epsilon)?;
+        Error::epsilon::<T>(epsilon)?;
         Ok(Problem { epsilon, ..self })
     }
 

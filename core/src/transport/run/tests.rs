@@ -3,6 +3,7 @@ use alloc::vec::Vec;
 use ndarray::{Array1, Array2};
 
 use super::super::*;
+use crate::error::Error;
 use crate::laws::{draws, uniform};
 
 fn weights(seed: u64, n: usize) -> Array1<f64> {
@@ -75,4 +76,23 @@ fn rounds_are_counted_whatever_the_error() {
     // With any patience but that, an error of 0 is what a tolerance of 0 waits for.
     let exact = Sinkhorn { tolerance: 0.0, ..Sinkhorn::plain() }.solve(&problem).unwrap();
     assert_eq!((exact.iterations, exact.status), (1, Status::Converged));
+}
+
+#[test]
+fn epsilon_has_an_inverse_in_the_type_of_the_cost() {
+    let one = Array1::from_elem(2, 0.5_f32);
+    let cost = Array2::from_shape_fn((2, 2), |(i, j)| (i + j) as f32);
+    let geometry = Dense::new(&cost);
+    let refused = |error: Error| matches!(error, Error::Parameter { name: "epsilon", value, .. } if value == 4e-39);
+    let soft = [Marginal::Kl(1.0); 2];
+    assert!(refused(Problem::new(&geometry, &one, &one, 4e-39).unwrap_err()));
+    assert!(refused(Problem::with_marginals(&geometry, &one, &one, 4e-39, soft).unwrap_err()));
+    let problem = Problem::new(&geometry, &one, &one, 5e-39).unwrap();
+    assert!(refused(problem.clone().with_epsilon(4e-39).unwrap_err()));
+    assert!(refused(Barycenter::new(4e-39).solve(&geometry, &cost, &one).unwrap_err()));
+    let plan = Sinkhorn::default().solve(&problem).unwrap().plan();
+    assert!(plan.iter().all(|p| p.is_finite()), "{plan}");
+    let wide = cost.mapv(f64::from);
+    let (wide, one) = (Dense::new(&wide), one.mapv(f64::from));
+    assert!(Problem::new(&wide, &one, &one, 4e-39).is_ok());
 }
