@@ -96,3 +96,106 @@ fn epsilon_has_an_inverse_in_the_type_of_the_cost() {
     let (wide, one) = (Dense::new(&wide), one.mapv(f64::from));
     assert!(Problem::new(&wide, &one, &one, 4e-39).is_ok());
 }
+
+#[test]
+fn a_watcher_may_stop_a_run() {
+    let (c, a, b) = drawn();
+    let geometry = Dense::new(&c);
+    let problem = Problem::new(&geometry, &a, &b, 0.01).unwrap();
+    let mut seen = Vec::new();
+    let watch = |progress: &Progress| {
+        seen.push(progress.iterations);
+        seen.len() < 4
+    };
+    let stopped = Sinkhorn::plain().solve_from(&problem, None, watch).unwrap();
+    assert_eq!(seen, [1, 2, 3, 4]);
+    assert_eq!((stopped.status, stopped.iterations), (Status::MaxIter, 4));
+    let same = Sinkhorn::rounds(4).solve(&problem).unwrap();
+    assert_eq!((&stopped.f, &stopped.g, stopped.error), (&same.f, &same.g, same.error));
+    assert!(stopped.error > 1e-9);
+    let rows = stopped.plan().sum_axis(ndarray::Axis(1));
+    assert!(rows.iter().zip(&a).all(|(row, a)| (row - a).abs() <= 9.0 * f64::EPSILON));
+    // While annealing, the last pass is one at another ε: the solution is still one of this problem.
+    let stopped = Sinkhorn::default().solve_from(&problem, None, |_| false).unwrap();
+    let rows = stopped.plan().sum_axis(ndarray::Axis(1));
+    assert!(rows.iter().zip(&a).all(|(row, a)| (row - a).abs() <= 9.0 * f64::EPSILON));
+    let columns = stopped.plan().sum_axis(ndarray::Axis(0));
+    let off = (&columns - &b).mapv(f64::abs).sum();
+    assert!((off - stopped.error).abs() <= 1e-14 && stopped.status == Status::MaxIter);
+}
+
+#[test]
+fn a_run_is_the_iterator_that_solve_is_made_of() {
+    let (c, a, b) = drawn();
+    let geometry = Dense::new(&c);
+    for (acceleration, marginal) in [
+        (Acceleration::Auto, Marginal::Hard),
+        (Acceleration::Newton, Marginal::Hard),
+        (Acceleration::Auto, Marginal::Kl(0.3)),
+    ] {
+        let problem = Problem::with_marginals(&geometry, &a, &b, 0.005, [marginal; 2]).unwrap();
+        let options = Sinkhorn { acceleration, ..Sinkhorn::default() };
+        let mut workspace = Workspace::new();
+        let mut run = options.start(&problem, &mut workspace, None).unwrap();
+        let steps: Vec<Progress> = run.by_ref().collect();
+        let (last, before) = steps.split_last().unwrap();
+        assert!(before.iter().all(|step| step.status.is_none()) && last.status.is_some());
+        assert!(steps.windows(2).all(|pair| pair[0].iterations < pair[1].iterations));
+        assert_eq!((run.next(), run.step(), run.progress()), (None, *last, *last));
+        let (found, solved) = (run.finish(), options.solve(&problem).unwrap());
+        assert_eq!((&found.f, &found.g), (&solved.f, &solved.g));
+        assert_eq!((found.error, found.status), (solved.error, solved.status));
+        assert_eq!((found.iterations, found.report), (solved.iterations, solved.report));
+        assert_eq!(found.plan(), solved.plan());
+    }
+}
+
+#[test]
+fn potentials_to_start_from_must_fit() {
+    let (c, a, b) = drawn();
+    let geometry = Dense::new(&c);
+    let problem = Problem::new(&geometry, &a, &b, 0.1).unwrap();
+    let whole = Potentials { f: Array1::zeros(12), g: Array1::zeros(9) };
+    let refused = |start: &Potentials| {
+        Sinkhorn::default().solve_from(&problem, Some(start), |_| true).expect_err("refused")
+    };
+    assert!(Sinkhorn::default().solve_from(&problem, Some(&whole), |_| true).is_ok());
+    let turned = Potentials { f: whole.g.clone(), g: whole.f.clone() };
+    let shape = Error::Shape { what: "f", expected: [12, 1], found: [9, 1] };
+    assert_eq!(refused(&turned), shape);
+    let short = Potentials { g: Array1::zeros(8), ..whole.clone() };
+    assert_eq!(refused(&short), Error::Shape { what: "g", expected: [9, 1], found: [8, 1] });
+    for bad in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+        let mut start = whole.clone();
+        start.f[7] = bad;
+        assert_eq!(refused(&start), Error::NonFinite { what: "f", row: Some(7) });
+        let mut start = whole.clone();
+        start.g[2] = bad;
+        assert_eq!(refused(&start), Error::NonFinite { what: "g", row: Some(2) });
+    }
+}
+
+#[test]
+fn a_run_that_starts_at_the_solution_ends_at_once() {
+    let (c, a, b) = drawn();
+    let geometry = Dense::new(&c);
+    let mut workspace = Workspace::new();
+    for marginal in [Marginal::Hard, Marginal::Kl(0.3)] {
+        for method in [Method::Log, Method::Kernel] {
+            let problem = Problem::with_marginals(&geometry, &a, &b, 0.02, [marginal; 2]).unwrap();
+            let options = Sinkhorn { method, ..Sinkhorn::default() };
+            let tight = Sinkhorn { tolerance: 1e-13, ..options };
+            let mut run = tight.start(&problem, &mut workspace, None).unwrap();
+            let steps = run.by_ref().count();
+            let found = run.finish();
+            assert!(steps > 5 && found.status == Status::Converged, "{steps} {}", found.error);
+            // The same memory, in which another problem was solved.
+            let start = found.potentials();
+            let mut run = options.start(&problem, &mut workspace, Some(&start)).unwrap();
+            assert_eq!(run.step().status, Some(Status::Converged));
+            let again = run.finish();
+            assert_eq!((again.iterations, again.status), (1, Status::Converged));
+            assert!((again.value() - found.value()).abs() <= 1e-13);
+        }
+    }
+}
