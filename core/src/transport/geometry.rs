@@ -95,6 +95,9 @@ pub enum Metric {
 /// Each row of costs is computed whenever it is needed, in every iteration anew: n m d multiplications, (n + m) d
 /// memory. Where n m numbers fit, [`Method::Kernel`](super::Method) computes them once for each kernel, and allows
 /// Newton steps.
+///
+/// Coordinates may be as large or small as the type holds: where squares of them would not fit it, sums are taken of points
+/// scaled by a power of two, which rounds nothing, and scaled back.
 #[derive(Clone, Debug)]
 pub struct Points<'a, T: Real> {
     /// (n, d), of unit length for [`Metric::Cosine`]
@@ -103,6 +106,29 @@ pub struct Points<'a, T: Real> {
     y: Vec<T>,
     shape: (usize, usize),
     metric: Metric,
+    /// What the points have been divided by, a power of two: 1 for coordinates of ordinary size.
+    unit: T,
+}
+
+/// x is below 2 to the power of this.
+fn exponent(x: f64) -> i32 {
+    libm::frexp(x).1
+}
+
+/// Exponent of 2 by which to multiply each of two factors of products below 2^`bits`, for those to fit T; above 0 where
+/// they have room to grow.
+fn room<T: Real>(bits: i32) -> i32 {
+    (exponent(T::MAX.to_f64()) - 1 - bits).div_euclid(2)
+}
+
+fn scale<T: Real>(x: &mut [T], by: i32) {
+    let by = T::from_f64(libm::scalbn(1.0, by));
+    x.iter_mut().for_each(|x| *x = *x * by);
+}
+
+/// Largest |x|.
+fn largest<T: Real>(x: &[T]) -> f64 {
+    x.iter().fold(T::ZERO, |most, x| most.max(x.abs())).to_f64()
 }
 
 impl<'a, T: Real> Points<'a, T> {
@@ -110,7 +136,8 @@ impl<'a, T: Real> Points<'a, T> {
     ///
     /// # Errors
     ///
-    /// [`Error::Shape`] when the two have other numbers of coordinates, [`Error::NonFinite`] for a NaN or an infinity.
+    /// [`Error::Shape`] when the two have other numbers of coordinates, [`Error::NonFinite`] for a NaN or an infinity,
+    /// [`Error::Parameter`] with the largest coordinate when a cost does not fit the type.
     pub fn new(x: &'a ArrayRef2<T>, y: &ArrayRef2<T>, metric: Metric) -> Result<Self, Error> {
         let ((n, d), (m, dy)) = (x.dim(), y.dim());
         Error::shape("y", [m, d], [m, dy])?;
@@ -120,12 +147,48 @@ impl<'a, T: Real> Points<'a, T> {
                 return Err(Error::NonFinite { what, row: Some(at / d) });
             }
         }
+        let most = [largest(&x), largest(&rows)];
+        let terms = exponent(d as f64);
+        let by = match metric {
+            Metric::Cosine => 0,
+            Metric::Dot => room::<T>(terms + exponent(most[0]) + exponent(most[1])).min(0),
+            Metric::SquaredEuclidean | Metric::Euclidean => {
+                let most = most[0].max(most[1]);
+                // A difference is at most twice as large.
+                let room = room::<T>(terms + 2 * (exponent(most) + 1));
+                // Squares of differences as small as the rounding of the largest coordinate must be normal numbers.
+                let least = libm::sqrt((T::MIN_POSITIVE / T::EPSILON).to_f64());
+                let small = metric == Metric::Euclidean && most * T::EPSILON.to_f64() < least;
+                // 2 to the power of this must have an inverse.
+                let top = 1 - exponent(T::MIN_POSITIVE.to_f64());
+                room.min(if small { top } else { 0 })
+            }
+        };
+        if by != 0 {
+            scale(x.to_mut(), by);
+            scale(rows.to_mut(), by);
+        }
         if metric == Metric::Cosine && d > 0 {
-            crate::rows::l2_normalize_in_place(x.to_mut(), d);
-            crate::rows::l2_normalize_in_place(rows.to_mut(), d);
+            for (points, most) in [x.to_mut(), rows.to_mut()].into_iter().zip(most) {
+                if room::<T>(terms + 2 * exponent(most)) < 0 {
+                    for point in points.chunks_exact_mut(d) {
+                        let by = room::<T>(terms + 2 * exponent(largest(point)));
+                        scale(point, by.min(0));
+                    }
+                }
+                crate::rows::l2_normalize_in_place(points, d);
+            }
         }
         let y = (0..d).flat_map(|k| (0..m).map(move |j| (j, k))).map(|(j, k)| rows[j * d + k]);
-        Ok(Points { x, y: y.collect(), shape: (n, m), metric })
+        let unit = T::from_f64(libm::scalbn(1.0, -by));
+        let points = Points { x, y: y.collect(), shape: (n, m), metric, unit };
+        let fits = |range: Range| !range.forbidden;
+        if by < 0 && !Range::of(&points).is_ok_and(fits) {
+            let (name, value) = if most[0] >= most[1] { ("x", most[0]) } else { ("y", most[1]) };
+            let requirement = "so small in every coordinate that all costs fit the number type";
+            return Err(Error::Parameter { name, value, requirement });
+        }
+        Ok(points)
     }
 }
 
@@ -164,9 +227,12 @@ impl<T: Real> Geometry<T> for Points<'_, T> {
         let squared = matches!(self.metric, Metric::SquaredEuclidean | Metric::Euclidean);
         sums(x, &self.y, squared, costs);
         match self.metric {
-            Metric::Euclidean => costs.iter_mut().for_each(|c| *c = c.sqrt()),
+            Metric::Euclidean => costs.iter_mut().for_each(|c| *c = c.sqrt() * self.unit),
             Metric::Cosine => costs.iter_mut().for_each(|c| *c += T::ONE),
-            Metric::SquaredEuclidean | Metric::Dot => {}
+            Metric::SquaredEuclidean | Metric::Dot if self.unit == T::ONE => {}
+            Metric::SquaredEuclidean | Metric::Dot => {
+                costs.iter_mut().for_each(|c| *c = *c * self.unit * self.unit);
+            }
         }
     }
 }
@@ -288,3 +354,6 @@ impl Range {
         (self.most - self.least).max(0.0)
     }
 }
+
+#[cfg(test)]
+mod tests;
