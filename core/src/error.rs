@@ -44,6 +44,19 @@ pub enum Error {
         /// The first such row; `None` when it lies on another rank.
         row: Option<usize>,
     },
+    /// An entry of an array lies outside the values for which the formula has a meaning.
+    Entry {
+        /// Which array.
+        what: &'static str,
+        /// Its row, or its place in a vector.
+        row: usize,
+        /// Its column; `None` in a vector.
+        column: Option<usize>,
+        /// The entry.
+        value: f64,
+        /// The condition it does not meet.
+        requirement: &'static str,
+    },
     /// The masses of the two sides of a balanced problem differ.
     MassMismatch {
         /// Σ a
@@ -60,10 +73,40 @@ pub enum Error {
         /// The mass of the columns that they can reach.
         reachable: f64,
     },
+    /// Columns whose marginal is hard hold mass, but forbidden pairs leave no row to bring it.
+    Unreachable {
+        /// Those columns, in order.
+        columns: Vec<usize>,
+        /// Their mass.
+        mass: f64,
+    },
 }
 
-/// Rows of an infeasible set that are written out.
-const SHOWN: usize = 10;
+/// The first indices of a set.
+struct Shown<'a>(&'a [usize]);
+
+impl fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.get(..10) {
+            Some(first) if self.0.len() > 10 => write!(f, "{first:?} and more"),
+            _ => write!(f, "{:?}", self.0),
+        }
+    }
+}
+
+/// A number without rows of zeros.
+struct Short(f64);
+
+impl fmt::Display for Short {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let size = self.0.abs();
+        if size >= 1e16 && size.is_finite() || size < 1e-5 && size > 0.0 {
+            write!(f, "{:e}", self.0)
+        } else {
+            write!(f, "{}", self.0)
+        }
+    }
+}
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -72,7 +115,14 @@ impl fmt::Display for Error {
                 write!(f, "{what}: expected {r} x {c}, found {fr} x {fc}")
             }
             Error::Parameter { name, value, requirement } => {
-                write!(f, "{name} is {value}, but must be {requirement}")
+                write!(f, "{name} is {}, but must be {requirement}", Short(*value))
+            }
+            Error::Entry { what, row, column, value, requirement } => {
+                write!(f, "{what}[{row}")?;
+                if let Some(column) = column {
+                    write!(f, ", {column}")?;
+                }
+                write!(f, "] is {}, but must be {requirement}", Short(*value))
             }
             Error::NonFinite { what, row: Some(row) } => {
                 write!(f, "{what}: row {row} holds a NaN or an infinity")
@@ -87,13 +137,19 @@ impl fmt::Display for Error {
                 )
             }
             Error::Infeasible { rows, mass, reachable } => {
-                let shown = &rows[..rows.len().min(SHOWN)];
-                let more = if rows.len() > SHOWN { " and more" } else { "" };
                 write!(
                     f,
-                    "no plan avoids the forbidden pairs: rows {shown:?}{more} hold {mass}, "
+                    "no plan avoids the forbidden pairs: rows {} hold {mass}, ",
+                    Shown(rows)
                 )?;
                 write!(f, "but the columns they may reach take only {reachable}")
+            }
+            Error::Unreachable { columns, mass } => {
+                write!(
+                    f,
+                    "no plan avoids the forbidden pairs: columns {} must take {mass}, but no row may reach them",
+                    Shown(columns)
+                )
             }
         }
     }
@@ -109,6 +165,15 @@ impl Error {
         found: [usize; 2],
     ) -> Result<(), Error> {
         if expected == found { Ok(()) } else { Err(Error::Shape { what, expected, found }) }
+    }
+
+    /// A cost must be finite, or +∞.
+    pub(crate) fn cost(row: usize, column: usize, value: f64) -> Result<(), Error> {
+        if value > f64::NEG_INFINITY {
+            return Ok(());
+        }
+        let requirement = "finite, or +inf where a pair is forbidden";
+        Err(Error::Entry { what: "cost", row, column: Some(column), value, requirement })
     }
 
     /// `value` must be finite and above zero.
@@ -142,6 +207,19 @@ mod tests {
         assert_eq!(zero.to_string(), "epsilon is 0, but must be a finite number above 0");
         let nan = Error::NonFinite { what: "scores", row: Some(7) };
         assert_eq!(nan.to_string(), "scores: row 7 holds a NaN or an infinity");
+        let nan = Error::cost(3, 5, f64::NAN).unwrap_err();
+        let expected = "cost[3, 5] is NaN, but must be finite, or +inf where a pair is forbidden";
+        assert_eq!(nan.to_string(), expected);
+        assert!(Error::cost(3, 5, f64::NEG_INFINITY).unwrap_err().to_string().contains("is -inf,"));
+        assert!(Error::cost(3, 5, f64::INFINITY).is_ok());
+        let small = Error::epsilon::<f32>(4e-39).unwrap_err().to_string();
+        assert!(small.starts_with("epsilon is 4e-39, but must be so large"), "{small}");
+        let columns = Error::Unreachable { columns: [1, 4].into(), mass: 0.5 }.to_string();
+        assert!(columns.contains("columns [1, 4] must take 0.5, but no row"), "{columns}");
+        let rows = Error::Infeasible { rows: (0..11).collect(), mass: 2.0, reachable: 1.0 };
+        assert!(
+            rows.to_string().contains("rows [0, 1, 2, 3, 4, 5, 6, 7, 8, 9] and more hold 2, but")
+        );
         assert!(Error::positive("temperature", f64::NAN).is_err());
         assert!(Error::positive("temperature", 0.1).is_ok());
     }

@@ -69,7 +69,7 @@ impl Setting {
             Ok(problem) => problem.with_reference(self.reference),
             Err(error) => {
                 let masked = cost.iter().any(|&c| c == T::INFINITY);
-                let blocked = matches!(error, Error::Infeasible { .. } | Error::Parameter { .. });
+                let blocked = matches!(error, Error::Infeasible { .. } | Error::Unreachable { .. });
                 assert!(masked && blocked, "{error} for {self:?} {cost} {a} {b}");
                 return;
             }

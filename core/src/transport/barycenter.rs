@@ -127,7 +127,7 @@ impl Barycenter {
     ///
     /// [`Error::Shape`] when the three do not fit, or a debiased cost is not square; [`Error::NonFinite`] for a NaN or an
     /// infinity in any of them; [`Error::MassMismatch`] for histograms whose mass differs from that of the first
-    /// by more than 1e-12 (f32: 1e-6) of it, and [`Error::Parameter`] for an entry below 0, no mass, weights whose sum differs so
+    /// by more than 1e-12 (f32: 1e-6) of it, [`Error::Entry`] for one below 0, and [`Error::Parameter`] for no mass, weights whose sum differs so
     /// from 1, a forbidden pair, a stored cost that is not symmetric where it should be, or options outside their ranges.
     pub fn solve<T: Real>(
         &self,
@@ -280,12 +280,12 @@ fn inputs<T: Real>(
     let count = histograms.ncols();
     Error::shape("histograms", [n, count], [histograms.nrows(), count])?;
     Error::shape("weights", [count, 1], [weights.len(), 1])?;
-    let checked = |what, row, x: T| {
+    let checked = |what, row, column, x: T| {
         let value = x.to_f64();
         if !value.is_finite() {
             Err(Error::NonFinite { what, row: Some(row) })
         } else if value < 0.0 {
-            Err(Error::Parameter { name: what, value, requirement: "at least 0 in every entry" })
+            Err(Error::Entry { what, row, column, value, requirement: "at least 0" })
         } else {
             Ok(value)
         }
@@ -294,8 +294,9 @@ fn inputs<T: Real>(
     let mut inputs = Vec::with_capacity(count);
     let (mut total, mut first) = (0.0, None);
     for (k, (&share, column)) in weights.iter().zip(histograms.columns()).enumerate() {
-        let share = checked("weights", k, share)?;
-        let checked = column.iter().enumerate().map(|(row, &x)| checked("histograms", row, x));
+        let share = checked("weights", k, None, share)?;
+        let checked =
+            column.iter().enumerate().map(|(row, &x)| checked("histograms", row, Some(k), x));
         let mut a = checked.collect::<Result<Vec<f64>, Error>>()?;
         let mass: f64 = a.iter().sum();
         Error::positive("mass of a histogram", mass)?;

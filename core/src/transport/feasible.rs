@@ -90,14 +90,12 @@ pub(super) fn check_one_side<T: Real>(problem: &Problem<'_, T>) -> Result<(), Er
         let mass = rows.iter().map(|&i| problem.a[i]).sum();
         return Err(Error::Infeasible { rows, mass, reachable: 0.0 });
     }
-    match stuck(&problem.b, &column_goes).first() {
-        Some(&j) if columns_hard => Err(Error::Parameter {
-            name: "b",
-            value: problem.b[j],
-            requirement: "0 in a column that no row may reach, as the marginal is hard",
-        }),
-        _ => Ok(()),
+    let columns = stuck(&problem.b, &column_goes);
+    if columns_hard && !columns.is_empty() {
+        let mass = columns.iter().map(|&j| problem.b[j]).sum();
+        return Err(Error::Unreachable { columns, mass });
     }
+    Ok(())
 }
 
 /// Shortest path start, column, row, …, column that ends where demand is left.

@@ -335,7 +335,9 @@ impl Range {
         let mut range = Range { least: f64::INFINITY, most: f64::NEG_INFINITY, forbidden: false };
         for [least, most, forbidden, bad] in found {
             if bad >= 0.0 {
-                return Err(Error::NonFinite { what: "cost", row: Some(bad as usize) });
+                let (row, mut scratch) = (bad as usize, alloc::vec![T::ZERO; m]);
+                let costs = super::sweep::row(geometry, row, &mut scratch).iter().enumerate();
+                costs.map(|(j, c)| Error::cost(row, j, c.to_f64())).collect::<Result<(), _>>()?;
             }
             range.least = range.least.min(least);
             range.most = range.most.max(most);

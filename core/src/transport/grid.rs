@@ -75,14 +75,13 @@ impl<T: Real> Grid<T> {
     /// Smallest and largest cost, which are sums of those of the axes.
     pub(super) fn range(&self) -> Result<Range, Error> {
         let mut range = Range { least: 0.0, most: 0.0, forbidden: false };
-        let mut stride = self.shape().0;
+        let (mut stride, mut width) = self.shape();
         for axis in &self.axes {
             stride = stride.checked_div(axis.nrows()).unwrap_or(0);
+            width = width.checked_div(axis.ncols()).unwrap_or(0);
             let (mut least, mut most) = (f64::INFINITY, f64::NEG_INFINITY);
-            for ((i, _), c) in axis.indexed_iter().map(|(at, c)| (at, c.to_f64())) {
-                if c.is_nan() || c == f64::NEG_INFINITY {
-                    return Err(Error::NonFinite { what: "cost", row: Some(i * stride) });
-                }
+            for ((i, j), c) in axis.indexed_iter().map(|(at, c)| (at, c.to_f64())) {
+                Error::cost(i * stride, j * width, c)?;
                 range.forbidden |= c == f64::INFINITY;
                 if c < f64::INFINITY {
                     (least, most) = (least.min(c), most.max(c));

@@ -88,7 +88,7 @@ impl<T: Real> Solution<'_, T> {
     ///
     /// # Errors
     ///
-    /// [`Error::Shape`] when `costs` has not m columns or `y` not m rows, [`Error::NonFinite`] for a NaN or −∞ in the costs.
+    /// [`Error::Shape`] when `costs` has not m columns or `y` not m rows, [`Error::Entry`] for a NaN or −∞ in the costs.
     pub fn map_at(&self, costs: &dyn Geometry<T>, y: &ArrayRef2<T>) -> Result<Array2<T>, Error> {
         let (m, d) = (self.problem.shape().1, y.ncols());
         Error::shape("y", [m, d], y.dim().into())?;
@@ -125,7 +125,7 @@ impl<T: Real> Solution<'_, T> {
     ///
     /// # Errors
     ///
-    /// [`Error::Shape`] when `costs` has not m columns, [`Error::NonFinite`] for a NaN or −∞ in it.
+    /// [`Error::Shape`] when `costs` has not m columns, [`Error::Entry`] for a NaN or −∞ in it.
     pub fn potential_at(&self, costs: &dyn Geometry<T>) -> Result<Array1<f64>, Error> {
         let (epsilon, tau) = (self.problem.epsilon, self.tau(0));
         let columns = self.columns();
@@ -146,7 +146,7 @@ impl<T: Real> Solution<'_, T> {
     ///
     /// # Errors
     ///
-    /// [`Error::Shape`] when `costs` has not n rows, [`Error::NonFinite`] for a NaN or −∞ in it.
+    /// [`Error::Shape`] when `costs` has not n rows, [`Error::Entry`] for a NaN or −∞ in it.
     pub fn target_potential_at(&self, costs: &dyn Geometry<T>) -> Result<Array1<f64>, Error> {
         let (problem, (n, k)) = (self.problem, costs.shape());
         Error::shape("costs", [problem.shape().0, k], [n, k])?;

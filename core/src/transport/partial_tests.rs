@@ -210,7 +210,9 @@ fn what_is_refused() {
     .expect_err("refused")
     {
         Error::Parameter { name, .. } => name,
-        Error::Shape { what, .. } | Error::NonFinite { what, .. } => what,
+        Error::Shape { what, .. } | Error::NonFinite { what, .. } | Error::Entry { what, .. } => {
+            what
+        }
         _ => "other",
     };
     assert_eq!(refused(&a, &b, 0.1, 1.001), "mass");

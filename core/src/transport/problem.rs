@@ -100,9 +100,10 @@ impl<'a, T: Real> Problem<'a, T> {
     ///
     /// # Errors
     ///
-    /// [`Error::Shape`] when the weights do not fit the cost; [`Error::NonFinite`] for a NaN or −∞ in the cost, or
-    /// one of them or +∞ in a weight; [`Error::Parameter`] for a weight below 0, no mass, masses that differ by more
-    /// than 1e-12 (f32: 1e-6) of themselves, or ε not above 0 or so small that 1.5/ε is infinite in the type of the cost
+    /// [`Error::Shape`] when the weights do not fit the cost; [`Error::Entry`] for a NaN or −∞ in the cost, or
+    /// a weight below 0; [`Error::NonFinite`] for a NaN or an infinity in a weight; [`Error::Parameter`] for no atoms, no
+    /// mass; [`Error::MassMismatch`] for masses that differ by more
+    /// than 1e-12 (f32: 1e-6) of themselves; [`Error::Parameter`] for ε not above 0 or so small that 1.5/ε is infinite in the type of the cost
     /// (f32: about 4e-39); [`Error::Infeasible`] when forbidden pairs leave some
     /// rows more mass than the columns they can reach.
     pub fn new(
@@ -120,7 +121,7 @@ impl<'a, T: Real> Problem<'a, T> {
     ///
     /// Those of [`Problem::new`], of which masses that differ and infeasible masks only when both marginals are hard;
     /// [`Error::Parameter`] for a ρ not above 0; where one side is hard, [`Error::Infeasible`] for rows, and
-    /// [`Error::Parameter`] for a column, of that side that have weight and no way to go.
+    /// [`Error::Unreachable`] for columns, of that side that have weight and no way to go.
     pub fn with_marginals(
         geometry: &'a dyn Geometry<T>,
         a: &ArrayRef1<T>,
@@ -254,12 +255,12 @@ pub(in crate::transport) fn weights<T: Real>(
     if let Some(row) = x.iter().position(|x| !x.is_finite()) {
         return Err(Error::NonFinite { what, row: Some(row) });
     }
-    if let Some(&value) = x.iter().find(|&&x| x < 0.0) {
-        return Err(Error::Parameter {
-            name: what,
-            value,
-            requirement: "at least 0 in every entry",
-        });
+    if let Some((row, &value)) = x.iter().enumerate().find(|(_, x)| **x < 0.0) {
+        return Err(Error::Entry { what, row, column: None, value, requirement: "at least 0" });
+    }
+    if x.is_empty() {
+        let name = if what == "a" { "number of atoms of a" } else { "number of atoms of b" };
+        return Err(Error::Parameter { name, value: 0.0, requirement: "at least 1" });
     }
     let name = if what == "a" { "mass of a" } else { "mass of b" };
     Error::positive(name, x.iter().sum())?;

@@ -3,6 +3,7 @@ use crate::codes::{Rounds, codes};
 use crate::error::Error;
 use crate::laws::{central, draws, uniform};
 use crate::real::Real;
+use alloc::string::ToString;
 use alloc::vec::Vec;
 use ndarray::{Array1, Array2, ArrayRef1, ArrayRef2};
 use proptest::prelude::*;
@@ -268,13 +269,27 @@ fn what_is_refused() {
     assert!(transport(&c, &a, &b, (0.05, t)).is_ok());
     let name = |e: Error| match e {
         Error::Parameter { name, .. } => name,
-        Error::Shape { what, .. } | Error::NonFinite { what, .. } => what,
+        Error::Shape { what, .. } | Error::NonFinite { what, .. } | Error::Entry { what, .. } => {
+            what
+        }
         Error::MassMismatch { .. } => "masses",
-        Error::Infeasible { .. } => "infeasible",
+        Error::Infeasible { .. } | Error::Unreachable { .. } => "infeasible",
+    };
+    let said = |c: &Array2<f64>, a: &Array1<f64>, b: &Array1<f64>, epsilon, t| {
+        transport(c, a, b, (epsilon, t)).err().expect("refused")
     };
     let refused = |c: &Array2<f64>, a: &Array1<f64>, b: &Array1<f64>, epsilon, t| {
-        name(transport(c, a, b, (epsilon, t)).err().expect("refused"))
+        name(said(c, a, b, epsilon, t))
     };
+    let mut bad = c.clone();
+    (bad[[0, 0]], bad[[1, 1]]) = (f64::INFINITY, f64::NEG_INFINITY);
+    let cost = said(&bad, &a, &b, 0.05, t);
+    assert_eq!(cost, Error::cost(1, 1, f64::NEG_INFINITY).unwrap_err());
+    let negative = said(&c, &ndarray::arr1(&[1.5, -0.5]), &b, 0.05, t).to_string();
+    assert_eq!(negative, "a[1] is -0.5, but must be at least 0");
+    let (none, no_cost) = (Array1::zeros(0), Array2::zeros((0, 3)));
+    let empty = said(&no_cost, &none, &b, 0.05, t).to_string();
+    assert_eq!(empty, "number of atoms of a is 0, but must be at least 1");
     assert_eq!(refused(&c, &b, &b, 0.05, t), "a");
     assert_eq!(refused(&c, &a, &a, 0.05, t), "b");
     assert_eq!(refused(&c, &(&a * 2.0), &b, 0.05, t), "masses");

@@ -333,10 +333,16 @@ fn rows_and_columns_without_a_way_pay_for_all_their_weight() {
     let soft = Marginal::Kl(1.0);
     let rows = Error::Infeasible { rows: [1].into(), mass: a[1], reachable: 0.0 };
     assert_eq!(refused([Marginal::Hard, soft]), rows);
-    assert!(matches!(
-        refused([soft, Marginal::Hard]),
-        Error::Parameter { name: "b", value, .. } if value == b[2]
-    ));
+    let columns = Error::Unreachable { columns: [2].into(), mass: b[2] };
+    assert_eq!(refused([soft, Marginal::Hard]), columns);
+    // All of them are named.
+    let first = Masked::new(Dense::new(&c), |_, j| j == 0);
+    let columns = Error::Unreachable {
+        columns: (1..b.len()).filter(|&j| b[j] > 0.0).collect(),
+        mass: b.iter().skip(1).sum(),
+    };
+    let marginals = [soft, Marginal::Hard];
+    assert_eq!(Problem::with_marginals(&first, &a, &b, epsilon, marginals).unwrap_err(), columns);
 }
 
 #[test]

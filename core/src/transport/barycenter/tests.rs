@@ -164,7 +164,9 @@ fn what_is_refused() {
         .unwrap_err()
     {
         Error::Parameter { name, .. } => name,
-        Error::Shape { what, .. } | Error::NonFinite { what, .. } => what,
+        Error::Shape { what, .. } | Error::NonFinite { what, .. } | Error::Entry { what, .. } => {
+            what
+        }
         Error::MassMismatch { .. } => "masses",
         e => panic!("{e}"),
     };

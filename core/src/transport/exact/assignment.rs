@@ -52,7 +52,7 @@ pub struct Assignment {
 ///
 /// # Errors
 ///
-/// [`Error::Shape`] when there are more rows than columns; [`Error::NonFinite`] for a NaN or a cost of
+/// [`Error::Shape`] when there are more rows than columns; [`Error::Entry`] for a NaN or a cost of
 /// −∞; [`Error::Parameter`] for costs so large that their sums are not numbers; [`Error::Infeasible`]
 /// when some rows have fewer allowed columns than they are, each counted as 1.
 ///

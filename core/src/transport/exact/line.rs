@@ -42,7 +42,7 @@ pub struct Line {
 ///
 /// # Errors
 ///
-/// [`Error::Shape`], [`Error::NonFinite`]; [`Error::Parameter`] for p below 1, a weight below 0, no
+/// [`Error::Shape`], [`Error::NonFinite`]; [`Error::Entry`] for a weight below 0; [`Error::Parameter`] for p below 1, no
 /// mass, masses that differ by more than 1e-12 (f32: 1e-6) of themselves, or points so far apart that
 /// sums of the costs are not numbers.
 ///

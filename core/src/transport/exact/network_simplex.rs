@@ -82,8 +82,8 @@ impl Emd {
 ///
 /// # Errors
 ///
-/// [`Error::Shape`] when the weights do not fit the cost; [`Error::NonFinite`] for a NaN, a cost of −∞
-/// or an infinite weight; [`Error::Parameter`] for a weight below 0, no mass, masses that differ by
+/// [`Error::Shape`] when the weights do not fit the cost; [`Error::NonFinite`] for a weight that is
+/// none; [`Error::Entry`] for one below 0, or a cost of NaN or −∞; [`Error::Parameter`] for no atoms, no mass, masses that differ by
 /// more than 1e-12 (f32: 1e-6) of themselves, or costs so large that their sums are not numbers;
 /// [`Error::Infeasible`] when every plan uses forbidden pairs, with rows that prove it.
 ///
@@ -147,11 +147,9 @@ pub fn emd<T: Real>(cost: &ArrayRef2<T>, a: &ArrayRef1<T>, b: &ArrayRef1<T>) -> 
 pub(super) fn check_costs<T: Real>(cost: &ArrayRef2<T>, mass: f64) -> Result<(), Error> {
     let mut largest = 0.0_f64;
     for (row, costs) in cost.rows().into_iter().enumerate() {
-        for c in costs.iter().map(|c| c.to_f64()).filter(|&c| c != f64::INFINITY) {
-            if !c.is_finite() {
-                return Err(Error::NonFinite { what: "cost", row: Some(row) });
-            }
-            largest = largest.max(c.abs());
+        for (j, c) in costs.iter().map(|c| c.to_f64()).enumerate() {
+            Error::cost(row, j, c)?;
+            largest = largest.max(if c < f64::INFINITY { c.abs() } else { 0.0 });
         }
     }
     let (n, m) = cost.dim();

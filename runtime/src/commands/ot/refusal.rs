@@ -23,6 +23,8 @@ impl Names {
         let name = match name {
             "mass of a" => "a",
             "mass of b" => "b",
+            "number of atoms of a" => "a",
+            "number of atoms of b" => "b",
             "mass of a histogram" => "histograms",
             "sum of the weights" => "weights",
             name => name,
@@ -44,10 +46,19 @@ impl Names {
                     _ => "numpy: np.isfinite(x).all() says whether an array is whole",
                 };
                 let row = row.map_or_else(String::new, |row| format!("row {row} "));
-                let why = match what {
-                    "cost" => format!("{row}holds a NaN or -inf"),
-                    _ => format!("{row}holds a NaN or an infinity"),
+                let why = format!("{row}holds a NaN or an infinity");
+                Error::config(self.what(what), why, hint)
+            }
+            Refused::Entry { what, row, column, value, requirement } => {
+                let place = match column {
+                    Some(column) => format!("row {row}, column {column}"),
+                    None => format!("entry {row}"),
                 };
+                let hint = match what {
+                    "cost" => "finite costs, or +inf (np.inf) where a pair is forbidden",
+                    _ => "numpy: np.maximum(x, 0), where it is rounding",
+                };
+                let why = format!("{place} is {value}, but must be {requirement}");
                 Error::config(self.what(what), why, hint)
             }
             Refused::MassMismatch { a, b } if self.knows("histograms") => Error::config(
@@ -75,6 +86,9 @@ impl Names {
                     _ => "fewer +inf in the cost, or swav ot partial",
                 };
                 Error::config(self.what("cost"), error.to_string(), hint)
+            }
+            error @ Refused::Unreachable { .. } => {
+                Error::config(self.what("b"), error.to_string(), "--rho-b 1")
             }
             error => Error::config("the problem", error.to_string(), ""),
         }
@@ -111,10 +125,8 @@ impl Names {
 
     fn parameter(&self, name: &str, value: f64, requirement: &str) -> Error {
         let (subject, hint) = match name {
-            "b" if value > 0.0 => ("an entry ", "--rho-b 1"),
-            "a" | "b" | "weights" | "histograms" => {
-                ("an entry ", "numpy: np.maximum(x, 0), where it is rounding")
-            }
+            "number of atoms of a" | "number of atoms of b" => ("its length ", "an atom at least"),
+            "x" | "y" => ("its largest coordinate ", "numpy: x / np.abs(x).max()"),
             "mass of a" | "mass of b" | "mass of a histogram" => {
                 ("its sum ", "weights of which one at least is above 0")
             }

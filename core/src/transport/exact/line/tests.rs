@@ -73,8 +73,10 @@ fn shifts_and_refusals() {
     assert_eq!(line(&x, &x, &w, &w, 1.0).unwrap().value, 0.0);
     let name = |e: Error| match e {
         Error::Parameter { name, .. } => name,
-        Error::Shape { what, .. } | Error::NonFinite { what, .. } => what,
-        Error::Infeasible { .. } => "infeasible",
+        Error::Shape { what, .. } | Error::NonFinite { what, .. } | Error::Entry { what, .. } => {
+            what
+        }
+        Error::Infeasible { .. } | Error::Unreachable { .. } => "infeasible",
         Error::MassMismatch { .. } => "masses",
     };
     let refused = |x: &Array1<f32>, a: &Array1<f32>, p| name(line(x, x, a, &w, p).unwrap_err());

@@ -372,7 +372,9 @@ fn what_is_refused() {
     let refused = |c: &Array2<f64>, a: &Array1<f64>, b: &Array1<f64>| match emd(c, a, b) {
         Err(Error::Parameter { name, .. }) => name,
         Err(Error::MassMismatch { .. }) => "masses",
-        Err(Error::Shape { what, .. } | Error::NonFinite { what, .. }) => what,
+        Err(
+            Error::Shape { what, .. } | Error::NonFinite { what, .. } | Error::Entry { what, .. },
+        ) => what,
         other => panic!("{other:?}"),
     };
     assert_eq!(refused(&c, &b, &b), "a");
@@ -387,5 +389,5 @@ fn what_is_refused() {
     assert_eq!(refused(&c.mapv(|_| f64::NEG_INFINITY), &a, &b), "cost");
     assert_eq!(refused(&(&c + 1e308), &a, &b), "cost");
     let none = (Array2::<f64>::zeros((0, 0)), arr1(&[]), arr1(&[]));
-    assert_eq!(refused(&none.0, &none.1, &none.2), "mass of a");
+    assert_eq!(refused(&none.0, &none.1, &none.2), "number of atoms of a");
 }
