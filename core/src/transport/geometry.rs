@@ -123,7 +123,7 @@ fn room<T: Real>(bits: i32) -> i32 {
 
 fn scale<T: Real>(x: &mut [T], by: i32) {
     let by = T::from_f64(libm::scalbn(1.0, by));
-    x.iter_mut().for_each(|x| *x = *x * by);
+    x.iter_mut().for_each(|x| *x *= by);
 }
 
 /// Largest |x|.
@@ -336,8 +336,8 @@ impl Range {
         for [least, most, forbidden, bad] in found {
             if bad >= 0.0 {
                 let (row, mut scratch) = (bad as usize, alloc::vec![T::ZERO; m]);
-                let costs = super::sweep::row(geometry, row, &mut scratch).iter().enumerate();
-                costs.map(|(j, c)| Error::cost(row, j, c.to_f64())).collect::<Result<(), _>>()?;
+                let mut costs = super::sweep::row(geometry, row, &mut scratch).iter().enumerate();
+                costs.try_for_each(|(j, c)| Error::cost(row, j, c.to_f64()))?;
             }
             range.least = range.least.min(least);
             range.most = range.most.max(most);
