@@ -160,9 +160,7 @@ fn numbers_in_arrays_that_mean_nothing() {
     assert_eq!(arrays.ot("solve --cost C4.npy --b w.npy --epsilon 1").code, 0);
     // Coordinates whose squares leave the number type.
     arrays.matrix("far.npy", &(drawn_matrix(2, N, 2) * 1e200));
-    arrays
-        .ot("solve --x far.npy --y Y.npy --epsilon 1")
-        .refuses(2, &["--x far.npy", "e199", "f64"]);
+    arrays.ot("solve --x far.npy --y Y.npy --epsilon 1").refuses(2, &["--x far.npy", "e199"]);
     // Histograms.
     arrays.matrix("H.npy", &array![[1.0, 1.0], [1.0, 2.0], [1.0, 1.0], [1.0, 1.0]]);
     let q = "--cost C.npy --epsilon 1 --out q.npy";

@@ -83,7 +83,7 @@ impl<'a, T: Real> Partial<'a, T> {
         epsilon: f64,
         mass: f64,
     ) -> Result<Self, Error> {
-        Error::positive("epsilon", epsilon)?;
+        Error::epsilon::<T>(epsilon)?;
         Error::positive("mass", mass)?;
         let (n, m) = geometry.shape();
         Error::shape("a", [n, 1], [a.len(), 1])?;

@@ -35,7 +35,7 @@ fn between<T: Number>(
     let mut names = Names::default();
     names.add("cost", "the cost of --x and --y");
     let metric = clouds.metric;
-    let [x, y] = clouds.typed::<T>(&mut names)?;
+    let [x, y] = clouds.typed::<T>(&mut names);
     let [a, b] = weights.typed([x.nrows(), y.nrows()], &mut names);
     let divergence = SinkhornDivergence {
         epsilon: args.epsilon,

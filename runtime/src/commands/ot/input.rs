@@ -187,16 +187,17 @@ impl Cost {
         .into_iter()
     }
 
-    pub(super) fn typed<T: Number>(self, names: &mut Names) -> Result<TypedCost<T>> {
+    pub(super) fn typed<T: Number>(self, names: &mut Names) -> TypedCost<T> {
         match self {
             Self::Matrix(cost) => {
                 names.add("cost", &cost.what);
-                Ok(TypedCost::Matrix(cost.matrix()))
+                TypedCost::Matrix(cost.matrix())
             }
             Self::Points(clouds) => {
                 names.add("cost", "the cost of --x and --y");
                 let metric = clouds.metric;
-                clouds.typed(names).map(|[x, y]| TypedCost::Points(x, y, metric))
+                let [x, y] = clouds.typed(names);
+                TypedCost::Points(x, y, metric)
             }
         }
     }
@@ -249,22 +250,9 @@ impl Clouds {
         [&self.x, &self.y]
     }
 
-    pub(super) fn typed<T: Number>(self, names: &mut Names) -> Result<[Array2<T>; 2]> {
+    pub(super) fn typed<T: Number>(self, names: &mut Names) -> [Array2<T>; 2] {
         names.add("x", &self.x.what);
         names.add("y", &self.y.what);
-        Ok([narrow(self.x)?, narrow(self.y)?])
+        [self.x.matrix(), self.y.matrix()]
     }
-}
-
-/// Points whose squared distances are numbers: beyond, a cost would be +∞ and forbid its pair without a word.
-fn narrow<T: Number>(points: Array) -> Result<Array2<T>> {
-    let what = points.what.clone();
-    let points = points.matrix::<T>();
-    let finite = points.iter().map(|p| p.to_f64().abs()).filter(|p| p.is_finite());
-    let largest = finite.fold(0.0, f64::max);
-    if T::from_f64(4.0 * points.ncols() as f64 * largest * largest) < T::INFINITY {
-        return Ok(points);
-    }
-    let why = format!("has a coordinate of {largest:e}: squared distances leave {}", T::NAME);
-    Err(Error::config(what, why, "numpy: x / np.abs(x).max()"))
 }

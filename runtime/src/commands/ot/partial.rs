@@ -27,7 +27,7 @@ pub(super) fn run(args: &OtPartialArgs) -> Result<()> {
 
 fn solve<T: Number>(args: &OtPartialArgs, cost: Cost, weights: Weights) -> Result<Figures> {
     let mut names = Names::default();
-    let cost = cost.typed::<T>(&mut names)?;
+    let cost = cost.typed::<T>(&mut names);
     let shape = cost.shape();
     let [a, b] = weights.typed(shape, &mut names);
     names.most = Some(total(&a).min(total(&b)));

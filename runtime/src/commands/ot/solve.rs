@@ -51,7 +51,7 @@ fn solve<T: Number>(
     weights: Weights,
 ) -> Result<Figures> {
     let mut names = Names { relaxes: true, ..Names::default() };
-    let cost = cost.typed::<T>(&mut names)?;
+    let cost = cost.typed::<T>(&mut names);
     let shape = cost.shape();
     let [a, b] = weights.typed(shape, &mut names);
     let geometry = cost.geometry(&names)?;
