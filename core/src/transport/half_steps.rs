@@ -11,6 +11,7 @@ use super::run::{Columns, Run};
 use super::sinkhorn::Method;
 use super::sweep::{self, Side};
 use crate::real::Real;
+use crate::simd::{Lanes, kernel, sweep};
 
 /// The kernel is made again when a potential is further than this many ε from its base (f32; f64 ten times as far):
 /// an entry lost to underflow would still be below machine epsilon then.
@@ -31,9 +32,8 @@ impl<T: Real> Run<'_, '_, T> {
             if (work.sums.iter().zip(side.weights)).zip(&work.g).all(trusted) {
                 for (j, (g, &sum)) in work.g.iter_mut().zip(&work.sums).enumerate() {
                     if side.weights[j] > 0.0 && *g > f64::NEG_INFINITY {
-                        // The sum with the reference weight alone is what `update` expects to be told of.
-                        let ln_reference = side.ln_reference(j);
-                        let unit = *g + side.epsilon * (ln_reference - Real::ln(sum));
+                        // Where the sum is the reference weight is what `update` expects to be told of.
+                        let unit = *g - side.epsilon * Real::ln(sum / side.reference(j));
                         *g = side.update(j, *g, unit).0;
                     }
                 }
@@ -130,13 +130,7 @@ impl<T: Real> Run<'_, '_, T> {
         }
         let rows = self.side(0, relaxation);
         let work = &mut *self.workspace;
-        for (v, (g, base)) in work.v.iter_mut().zip(work.g.iter().zip(&work.base[1])) {
-            *v = if *g == f64::NEG_INFINITY {
-                T::ZERO
-            } else {
-                T::from_f64(Real::exp((g - base) / epsilon))
-            };
-        }
+        scalings(&work.g, &work.base[1], epsilon, &mut work.v);
         let off = sweep::kernel_rows(
             &work.kernel,
             &work.base[0],
@@ -193,6 +187,26 @@ impl<T: Real> Run<'_, '_, T> {
             }
         }
         self.progress.error = self.problem.relative(error, work.sums.iter().sum());
+    }
+}
+
+kernel! {
+    /// v_j = exp((g_j − g⁰_j)/ε), 0 where g is −∞.
+    fn scalings<'a, T, S>(s, g: &'a [f64], base: &'a [f64], epsilon: f64, v: &'a mut [T],) -> () {
+        /// Numbers that are in f64 at a time.
+        const AT_A_TIME: usize = 64;
+        let factor = f64::splat(s, core::f64::consts::LOG2_E / epsilon);
+        let mut e = [0.0; AT_A_TIME];
+        let chunks = g.chunks(AT_A_TIME).zip(base.chunks(AT_A_TIME)).zip(v.chunks_mut(AT_A_TIME));
+        for ((g, base), v) in chunks {
+            let e = &mut e[..g.len()];
+            sweep!(s: S, f64, g.len(); read [x in g, 0.0; base in base, 0.0] update [] write [e in e] {
+                (f64::vexp2(s, f64::vmul(s, f64::vsub(s, x, base), factor)),)
+            });
+            for ((v, &e), &g) in v.iter_mut().zip(e.iter()).zip(g) {
+                *v = if g == f64::NEG_INFINITY { T::ZERO } else { T::from_f64(e) };
+            }
+        }
     }
 }
 

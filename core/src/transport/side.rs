@@ -29,10 +29,16 @@ impl<'a> Side<'a> {
         }
     }
 
-    /// ln of the reference weight, −∞ where there is no weight.
-    pub(crate) fn ln_reference(&self, i: usize) -> f64 {
+    /// r_i, 0 where there is no weight.
+    #[inline]
+    pub(crate) fn reference(&self, i: usize) -> f64 {
         let weight = self.weights[i];
-        if self.counting && weight > 0.0 { 0.0 } else { Real::ln(weight) }
+        if self.counting && weight > 0.0 { 1.0 } else { weight }
+    }
+
+    /// ln r_i
+    pub(crate) fn ln_reference(&self, i: usize) -> f64 {
+        Real::ln(self.reference(i))
     }
 
     /// The next potential, and the plan's sum with it, from the old one and from `unit`, that at which the sum is the
