@@ -116,12 +116,12 @@ fn numbers_in_arrays_that_mean_nothing() {
         cost[[2, 1]] = at;
         arrays.matrix("bad.npy", &cost);
     };
-    for at in [f64::NAN, f64::NEG_INFINITY] {
+    for (at, name) in [(f64::NAN, "NaN"), (f64::NEG_INFINITY, "-inf")] {
         bad(at);
         for command in ["solve --epsilon 1", "partial --mass 0.5 --epsilon 1", "emd"] {
             arrays
                 .ot(&format!("{command} --cost bad.npy"))
-                .refuses(2, &["--cost bad.npy", "row 2", "NaN"]);
+                .refuses(2, &["--cost bad.npy", "row 2", "column 1", name]);
         }
         arrays
             .ot("assign --scores bad.npy --epsilon 1 --rounds 3 --codes Q.npy")

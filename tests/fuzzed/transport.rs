@@ -139,7 +139,9 @@ impl<T: Real> Seen<'_, '_, T> {
         let plan = self.solution.plan().mapv(|p| p.to_f64());
         let problem = self.solution.problem();
         let (a, b) = problem.weights();
-        let mass = a.iter().sum::<f64>().max(b.iter().sum());
+        // Relative to the larger of the masses; one beyond every number is none.
+        let planned = Some(plan.sum()).filter(|mass| mass.is_finite()).unwrap_or(0.0);
+        let mass = planned.max(a.iter().sum()).max(b.iter().sum());
         let off = |axis: usize, weights: &[f64]| -> f64 {
             let sums = plan.sum_axis(Axis(axis));
             sums.iter().zip(weights).map(|(sum, w)| (sum - w).abs()).sum()
