@@ -94,8 +94,9 @@ impl fmt::Display for Shown<'_> {
     }
 }
 
-/// A number without rows of zeros.
-struct Short(f64);
+/// A number as errors show it: without rows of zeros.
+#[derive(Clone, Copy, Debug)]
+pub struct Short(pub f64);
 
 impl fmt::Display for Short {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

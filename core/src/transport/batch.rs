@@ -12,6 +12,7 @@
 use alloc::vec::Vec;
 
 use super::problem::Problem;
+use super::run::Run;
 use super::sinkhorn::Sinkhorn;
 use super::solution::Solution;
 use super::workspace::Workspace;
@@ -62,10 +63,7 @@ impl Sinkhorn {
         items.par_chunks_mut(group).for_each(|items| {
             let mut workspace = Workspace::new();
             for (problem, solution) in items {
-                *solution = Some(self.start(problem, &mut workspace, None).map(|mut run| {
-                    while run.step().status.is_none() {}
-                    run.finish()
-                }));
+                *solution = Some(self.start(problem, &mut workspace, None).map(Run::complete));
             }
         });
         // Each item was given its place above.

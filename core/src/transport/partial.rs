@@ -40,10 +40,10 @@ use ndarray::{Array1, Array2, ArrayRef1};
 
 use super::geometry::{Geometry, Range};
 use super::half_steps::unit_columns;
-use super::partial_solution::PartialSolution;
+use super::partial_solution::{PartialSolution, off};
 use super::patience::Patience;
 use super::problem::{Marginal, Problem, Reference, slack, weights};
-use super::sinkhorn::Status;
+use super::sinkhorn::{Sinkhorn, Status};
 use super::sweep::{self, Side};
 use super::workspace::Workspace;
 use crate::chunks::*;
@@ -235,49 +235,41 @@ impl Capped {
         &self,
         partial: &'a Partial<'a, T>,
     ) -> Result<PartialSolution<'a, T>, Error> {
-        super::sinkhorn::Sinkhorn {
-            tolerance: self.tolerance,
-            max_iterations: self.max_iterations,
-            annealing: self.annealing,
-            ..super::sinkhorn::Sinkhorn::plain()
-        }
-        .check()?;
-        Ok(inside(|| self.run(partial)))
+        let Capped { tolerance, max_iterations, annealing } = *self;
+        let options = Sinkhorn { tolerance, max_iterations, annealing, ..Sinkhorn::plain() };
+        options.check()?;
+        Ok(inside(|| run(&options, partial)))
     }
+}
 
-    fn run<'a, T: Real>(&self, partial: &'a Partial<'a, T>) -> PartialSolution<'a, T> {
-        let mut state = State::new(partial);
-        let target = partial.problem.epsilon;
-        let range = partial.problem.range.width();
-        let anneal = self.annealing < 1.0 && self.max_iterations > 1;
-        let first = if anneal { range / 10.0 } else { 0.0 };
-        let mut epsilon = target.max(first);
-        let (mut stage, mut iterations) = (0, 0);
-        let mut patience = Patience::new::<T>(self.tolerance, partial.shape().1, range / target);
-        let status = loop {
-            state.rows(epsilon);
-            let error = state.columns(epsilon);
-            iterations += 1;
-            stage += 1;
-            if epsilon > target {
-                // Half of the iterations are kept for the ε asked for, and so the last sweep is always one of it.
-                let late = iterations >= self.max_iterations / 2;
-                if late || stage >= 10 || error < 0.1 {
-                    let next = if late { 0.0 } else { epsilon * self.annealing };
-                    (epsilon, stage) = (next.max(target), 0);
-                }
-            } else if let Some(status) = patience.judge(error, || !state.moves()) {
-                break status;
+fn run<'a, T: Real>(options: &Sinkhorn, partial: &'a Partial<'a, T>) -> PartialSolution<'a, T> {
+    let mut state = State::new(partial);
+    let target = partial.problem.epsilon;
+    let range = partial.problem.range.width();
+    let mut epsilon = options.first_epsilon(range, target);
+    let (mut stage, mut iterations) = (0, 0);
+    let mut patience = Patience::new::<T>(options.tolerance, partial.shape().1, range / target);
+    let status = loop {
+        state.rows(epsilon);
+        let error = state.columns(epsilon);
+        iterations += 1;
+        stage += 1;
+        if epsilon > target {
+            let counts = [stage, iterations];
+            if let Some(next) = options.next_epsilon(epsilon, target, counts, error) {
+                (epsilon, stage) = (next, 0);
             }
-            if iterations >= self.max_iterations {
-                break Status::MaxIter;
-            }
-            state.cap_columns(epsilon);
-        };
-        let mut solution = state.finish(status, iterations);
-        solution.settle(self.tolerance);
-        solution
-    }
+        } else if let Some(status) = patience.judge(error, || !state.moves()) {
+            break status;
+        }
+        if iterations >= options.max_iterations {
+            break Status::MaxIter;
+        }
+        state.cap_columns(epsilon);
+    };
+    let mut solution = state.finish(status, iterations);
+    solution.settle(options.tolerance);
+    solution
 }
 
 /// Potentials under way.
@@ -355,7 +347,7 @@ impl<'a, T: Real> State<'a, T> {
                 *full += epsilon * Real::ln(b);
             }
             let sum = b * Real::exp((g + self.multiplier - *full) / epsilon);
-            error += if g < 0.0 { (sum - b).abs() } else { (sum - b).max(0.0) };
+            error += off(sum, b, g);
         }
         self.error = error / self.partial.mass;
         self.error

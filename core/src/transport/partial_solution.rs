@@ -6,6 +6,7 @@ use ndarray::{Array1, Array2};
 
 use super::partial::Partial;
 use super::problem::Problem;
+use super::settle::{rounded, size};
 use super::sinkhorn::Status;
 use super::solution::Sums;
 use super::solution::by_rows;
@@ -32,6 +33,11 @@ pub struct PartialSolution<'a, T: Real> {
     pub iterations: u32,
     /// P 1
     pub(super) rows: Vec<f64>,
+}
+
+/// How far a column's sum is from what g asks for: b where g is below 0, at most b where it is 0.
+pub(super) fn off(sum: f64, b: f64, g: f64) -> f64 {
+    if g < 0.0 { (sum - b).abs() } else { (sum - b).max(0.0) }
 }
 
 impl<'a, T: Real> PartialSolution<'a, T> {
@@ -66,10 +72,22 @@ impl<'a, T: Real> PartialSolution<'a, T> {
     ///
     /// If i is not below n or `plan` does not hold m numbers.
     pub fn row(&self, i: usize, plan: &mut [T]) {
+        self.rows()(i, plan);
+    }
+
+    /// [`PartialSolution::row`] for many rows: what they share is computed once.
+    ///
+    /// # Panics
+    ///
+    /// Where [`PartialSolution::row`] does.
+    pub fn rows(&self) -> impl FnMut(usize, &mut [T]) + '_ {
         let (n, m) = self.partial.shape();
-        assert!(i < n && plan.len() == m, "row {i} of {n} into {} numbers of {m}", plan.len());
         let columns = self.partial.problem.potentials(1, &self.g);
-        self.plan_row(i, &columns, &mut alloc::vec![T::ZERO; m], plan);
+        let mut scratch = alloc::vec![T::ZERO; m];
+        move |i, plan| {
+            assert!(i < n && plan.len() == m, "row {i} of {n} into {} numbers of {m}", plan.len());
+            self.plan_row(i, &columns, &mut scratch, plan);
+        }
     }
 
     /// Writes row i of the plan; `scratch` and `plan` hold m numbers. Returns the costs of the row.
@@ -112,17 +130,14 @@ impl<'a, T: Real> PartialSolution<'a, T> {
     /// iteration, and corrects the status; one pass over the cost then. See `settle`.
     pub(super) fn settle(&mut self, tolerance: f64) {
         let Problem { b, epsilon, range, .. } = &self.partial.problem;
-        let size = |x: &Array1<f64>| x.iter().fold(0.0_f64, |most, x| most.max(x.abs()));
         let potentials = size(&self.f) + size(&self.g) + self.multiplier.abs();
         let exponent = (range.magnitude() + potentials) / epsilon;
-        if T::EPSILON.to_f64() * exponent <= 0.1 * tolerance.max(self.error) {
+        if !rounded::<T>(exponent, tolerance, self.error) {
             return;
         }
-        let off = |((&sum, &g), &b): ((&f64, &f64), &f64)| {
-            if g < 0.0 { (sum - b).abs() } else { (sum - b).max(0.0) }
-        };
         let columns = self.sums().columns;
-        let error: f64 = columns.iter().zip(&self.g).zip(b).map(off).sum();
+        let sides = columns.iter().zip(b).zip(&self.g);
+        let error: f64 = sides.map(|((&sum, &b), &g)| off(sum, b, g)).sum();
         self.error = error / self.partial.mass;
         self.status = self.status.at(self.error, tolerance);
     }

@@ -74,10 +74,10 @@ impl<'a, 'w, T: Real> Run<'a, 'w, T> {
         anneal: bool,
     ) -> Self {
         let (kernel, reason) = options.choose(problem);
-        let anneal = anneal && options.annealing < 1.0 && options.max_iterations > 1;
-        let first = if anneal { problem.range.width() / 10.0 } else { 0.0 };
         let report = Report::new(if kernel { Method::Kernel } else { Method::Log }, reason);
-        let epsilon = problem.epsilon.max(first);
+        let target = problem.epsilon;
+        let epsilon =
+            if anneal { options.first_epsilon(problem.range.width(), target) } else { target };
         Run {
             problem,
             options,
@@ -143,24 +143,20 @@ impl<'a, 'w, T: Real> Run<'a, 'w, T> {
                 self.progress.status = Some(Status::Stalled);
                 return;
             }
-        } else {
-            // Half of the iterations are kept for the ε asked for.
-            let late = iterations >= self.options.max_iterations / 2;
-            if late || self.stage >= 10 || error < 0.1 {
-                self.next_stage(if late { 0.0 } else { self.options.annealing });
-            }
+        } else if let Some(epsilon) = self.options.next_epsilon(
+            self.progress.epsilon,
+            self.problem.epsilon,
+            [self.stage, iterations],
+            error,
+        ) {
+            self.progress.epsilon = epsilon;
+            (self.stage, self.rates) = (0, [f64::INFINITY; 2]);
+            self.columns = Columns::AsTheyAre;
+            self.in_kernel = false;
         }
         if iterations >= self.options.max_iterations {
             self.progress.status = Some(Status::MaxIter);
         }
-    }
-
-    /// Goes on at ε times this, at least at the one asked for.
-    fn next_stage(&mut self, factor: f64) {
-        self.progress.epsilon = (self.progress.epsilon * factor).max(self.problem.epsilon);
-        (self.stage, self.rates) = (0, [f64::INFINITY; 2]);
-        self.columns = Columns::AsTheyAre;
-        self.in_kernel = false;
     }
 
     /// Error at which rounding takes over. Exponents are as large as the cost's range or, where a marginal is soft, the
@@ -283,6 +279,12 @@ impl<'a, 'w, T: Real> Run<'a, 'w, T> {
             &work.g,
             work.sums.iter().sum(),
         )
+    }
+
+    /// Steps until the run has ended.
+    pub(super) fn complete(mut self) -> Solution<'a, T> {
+        while self.step().status.is_none() {}
+        self.finish()
     }
 
     /// The solution at the present potentials, in canonical gauge, whatever has been reached.

@@ -19,14 +19,23 @@ use crate::real::Real;
 /// Exponents below this are those of numbers, in f32 too.
 const LARGE: f64 = 80.0;
 
+/// Largest |x|.
+pub(super) fn size(x: &Array1<f64>) -> f64 {
+    x.iter().fold(0.0_f64, |most, x| most.max(x.abs()))
+}
+
+/// May the rounding of exponents this large have made the error another, or put it on the other side of the tolerance?
+pub(super) fn rounded<T: Real>(exponent: f64, tolerance: f64, error: f64) -> bool {
+    T::EPSILON.to_f64() * exponent > 0.1 * tolerance.max(error)
+}
+
 impl<T: Real> Solution<'_, T> {
     /// Measures the error where rounding may have changed it, and corrects the status; one pass over the cost then.
     pub(super) fn settle(&mut self, tolerance: f64) {
         let problem = self.problem;
-        let size = |x: &Array1<f64>| x.iter().fold(0.0_f64, |most, x| most.max(x.abs()));
         let potentials = size(&self.f) + size(&self.g);
         let exponent = (problem.range.magnitude() + potentials) / problem.epsilon;
-        let rounded = T::EPSILON.to_f64() * exponent > 0.1 * tolerance.max(self.error);
+        let rounded = rounded::<T>(exponent, tolerance, self.error);
         let beyond = !problem.balanced() && exponent > LARGE;
         if !(rounded || beyond) {
             return;

@@ -201,9 +201,7 @@ impl Sinkhorn {
     ) -> Result<Solution<'a, T>, Error> {
         crate::chunks::inside(|| {
             let mut workspace = Workspace::new();
-            let mut run = self.start(problem, &mut workspace, None)?;
-            while run.step().status.is_none() {}
-            Ok(run.finish())
+            Ok(self.start(problem, &mut workspace, None)?.complete())
         })
     }
 
@@ -282,11 +280,31 @@ impl Sinkhorn {
         self.tolerance == 0.0 && self.patience == u32::MAX
     }
 
+    /// ε of the first iteration: a tenth of the range of the costs, or `target` where that is more or nothing is annealed.
+    pub(super) fn first_epsilon(&self, range: f64, target: f64) -> f64 {
+        let anneal = self.annealing < 1.0 && self.max_iterations > 1;
+        if anneal { target.max(range / 10.0) } else { target }
+    }
+
+    /// ε of the next iteration, where it is time for another: after `stage` iterations at this one. Half of all iterations
+    /// are kept for `target`, so the last is always one at it.
+    pub(super) fn next_epsilon(
+        &self,
+        epsilon: f64,
+        target: f64,
+        [stage, iterations]: [u32; 2],
+        error: f64,
+    ) -> Option<f64> {
+        let late = iterations >= self.max_iterations / 2;
+        let next = if late { target } else { target.max(epsilon * self.annealing) };
+        (late || stage >= 10 || error < 0.1).then_some(next)
+    }
+
     /// Whether to iterate with a kernel, and why.
     pub(super) fn choose<T: Real>(&self, problem: &Problem<'_, T>) -> (bool, &'static str) {
         let (n, m) = problem.shape();
-        let small = problem.geometry.stored().is_none() && n.saturating_mul(m) <= SMALL;
-        let held = problem.geometry.stored().is_some() || small;
+        let stored = problem.geometry.stored().is_some();
+        let small = !stored && n.saturating_mul(m) <= SMALL;
         match self.method {
             Method::Log => (false, "asked for"),
             Method::Kernel => (true, "asked for"),
@@ -296,7 +314,7 @@ impl Sinkhorn {
             Method::Auto if self.acceleration == Acceleration::Newton && problem.balanced() => {
                 (true, "Newton steps need a kernel")
             }
-            Method::Auto if !held => (false, "the cost is not stored, so no kernel is"),
+            Method::Auto if !stored && !small => (false, "the cost is not stored, so no kernel is"),
             Method::Auto if problem.range.forbidden && !problem.balanced() => {
                 (false, "rows or columns may have no way to go")
             }

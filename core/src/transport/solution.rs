@@ -93,9 +93,21 @@ impl<'a, T: Real> Solution<'a, T> {
     ///
     /// If i is not below n or `plan` does not hold m numbers.
     pub fn row(&self, i: usize, plan: &mut [T]) {
-        let (n, m) = self.problem.shape();
-        assert!(i < n && plan.len() == m, "row {i} of {n} into {} numbers of {m}", plan.len());
-        self.plan_row(i, &self.columns(), &mut alloc::vec![T::ZERO; m], plan);
+        self.rows()(i, plan);
+    }
+
+    /// [`Solution::row`] for many rows: what they share is computed once.
+    ///
+    /// # Panics
+    ///
+    /// Where [`Solution::row`] does.
+    pub fn rows(&self) -> impl FnMut(usize, &mut [T]) + '_ {
+        let ((n, m), columns) = (self.problem.shape(), self.columns());
+        let mut scratch = alloc::vec![T::ZERO; m];
+        move |i, plan| {
+            assert!(i < n && plan.len() == m, "row {i} of {n} into {} numbers of {m}", plan.len());
+            self.plan_row(i, &columns, &mut scratch, plan);
+        }
     }
 
     /// g_j + ε ln r_j
@@ -183,15 +195,11 @@ impl<'a, T: Real> Solution<'a, T> {
 
     pub(super) fn value_of(&self, sums: &Sums) -> f64 {
         let problem = self.problem;
-        // C + ε ln(P/R) = f + g wherever P is above 0.
-        let term = |(&s, &x): (&f64, &f64)| if s > 0.0 { s * x } else { 0.0 };
-        let along: f64 = sums.rows.iter().zip(&self.f).map(term).sum::<f64>()
-            + sums.columns.iter().zip(&self.g).map(term).sum::<f64>();
         let mass: f64 = sums.rows.iter().sum();
         if !mass.is_finite() {
             return f64::INFINITY;
         }
-        let mut value = along - problem.epsilon * (mass - problem.reference_mass());
+        let mut value = self.along(sums) - problem.epsilon * (mass - problem.reference_mass());
         for (marginal, sums, weights) in [
             (problem.marginals[0], &sums.rows, &problem.a),
             (problem.marginals[1], &sums.columns, &problem.b),
@@ -201,6 +209,13 @@ impl<'a, T: Real> Solution<'a, T> {
             }
         }
         value
+    }
+
+    /// Σ P (f + g), which is ⟨C, P⟩ + ε Σ P ln(P/R).
+    fn along(&self, sums: &Sums) -> f64 {
+        let term = |(&s, &x): (&f64, &f64)| if s > 0.0 { s * x } else { 0.0 };
+        sums.rows.iter().zip(&self.f).map(term).sum::<f64>()
+            + sums.columns.iter().zip(&self.g).map(term).sum::<f64>()
     }
 
     /// The dual objective at f and g, never above the optimum, and equal to it at convergence:
@@ -227,10 +242,8 @@ impl<'a, T: Real> Solution<'a, T> {
     /// KL(P | R) = Σ P ln(P/R) − Σ P + Σ R.
     pub fn kl(&self) -> f64 {
         let (sums, epsilon) = (self.sums(), self.problem.epsilon);
-        let term = |(&s, &x): (&f64, &f64)| if s > 0.0 { s * x } else { 0.0 };
-        let along: f64 = sums.rows.iter().zip(&self.f).map(term).sum::<f64>()
-            + sums.columns.iter().zip(&self.g).map(term).sum::<f64>();
-        let kl = (along - sums.linear) / epsilon - sums.rows.sum() + self.problem.reference_mass();
+        let kl = (self.along(&sums) - sums.linear) / epsilon - sums.rows.sum()
+            + self.problem.reference_mass();
         if kl.is_nan() { f64::INFINITY } else { kl }
     }
 
