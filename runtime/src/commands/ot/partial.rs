@@ -41,7 +41,7 @@ fn solve<T: Number>(args: &OtPartialArgs, cost: Cost, weights: Weights) -> Resul
     };
     let solution = capped.solve(&problem).map_err(refuse)?;
     if let Some(path) = &args.plan {
-        output::plan(path, shape, |i, row: &mut [T]| solution.row(i, row))?;
+        output::plan(path, shape, solution.rows())?;
     }
     if let Some(path) = &args.potentials {
         let more = [("multiplier", solution.multiplier)];

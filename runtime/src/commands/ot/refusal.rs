@@ -1,6 +1,7 @@
 //! What the core refuses, in the words of the command line: the argument, the file, the numbers, and what to try.
 
 use swav_core::Error as Refused;
+use swav_core::error::Short;
 
 use crate::error::Error;
 
@@ -58,7 +59,7 @@ impl Names {
                     "cost" => "finite costs, or +inf (np.inf) where a pair is forbidden",
                     _ => "numpy: np.maximum(x, 0), where it is rounding",
                 };
-                let why = format!("{place} is {}, but must be {requirement}", short(value));
+                let why = format!("{place} is {}, but must be {requirement}", Short(value));
                 Error::config(self.what(what), why, hint)
             }
             Refused::MassMismatch { a, b } if self.knows("histograms") => Error::config(
@@ -142,7 +143,7 @@ impl Names {
             "p" => ("", "--p 1 or --p 2"),
             _ => ("", ""),
         };
-        let why = format!("{subject}is {}, but must be {requirement}", short(value));
+        let why = format!("{subject}is {}, but must be {requirement}", Short(value));
         match self.most {
             Some(most) if name == "mass" => {
                 Error::config("--mass", why, format!("a --mass of at most {most}"))
@@ -160,11 +161,4 @@ fn flag(name: &str) -> String {
         "iterations" => "--rounds".to_string(),
         name => format!("--{name}"),
     }
-}
-
-/// A number without rows of zeros.
-fn short(value: f64) -> String {
-    let size = value.abs();
-    let long = size >= 1e16 && size.is_finite() || size < 1e-5 && size > 0.0;
-    if long { format!("{value:e}") } else { value.to_string() }
 }

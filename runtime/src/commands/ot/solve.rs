@@ -78,7 +78,7 @@ fn solve<T: Number>(
         solution.report.reason
     ));
     if let Some(path) = &args.plan {
-        output::plan(path, shape, |i, row: &mut [T]| solution.row(i, row))?;
+        output::plan(path, shape, solution.rows())?;
     }
     if let Some(path) = &args.potentials {
         output::potentials(path, &solution.f, &solution.g, &[])?;
