@@ -7,31 +7,19 @@ use std::time::Instant;
 
 use ndarray::{Array1, Array2};
 use rayon::prelude::*;
+use swav_conformance::inputs;
 use swav_core::Real;
 use swav_core::simd::{Lanes, Simd, WithSimd, run};
 use swav_core::transport::exact::emd;
 use swav_core::transport::{Dense, Method, Metric, Points, Problem, Sinkhorn, Workspace};
 
-/// The generator of the reference inputs: a 64-bit congruential sequence, uniform in [0, 1).
-fn draws(seed: u64, n: usize) -> Vec<f64> {
-    let mut state = seed;
-    let next = |_| {
-        state =
-            state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (state >> 11) as f64 / (1_u64 << 53) as f64
-    };
-    (0..n).map(next).collect()
-}
-
+/// The points and weights of the reference inputs, in the type of the case.
 fn points<T: Real>(seed: u64, n: usize, d: usize) -> Array2<T> {
-    let points = draws(seed, n * d).into_iter().map(T::from_f64).collect();
-    Array2::from_shape_vec((n, d), points).expect("n d numbers")
+    inputs::points(seed, n, d).mapv(T::from_f64)
 }
 
 fn weights<T: Real>(seed: u64, n: usize) -> Array1<T> {
-    let w = Array1::from_vec(draws(seed, n)) + 0.1;
-    let sum = w.sum();
-    w.mapv(|w| T::from_f64(w / sum))
+    inputs::weights(seed, n).mapv(T::from_f64)
 }
 
 /// |x − y|² for n sources and m targets of three coordinates, as a matrix.

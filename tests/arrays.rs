@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use ndarray::{Array1, Array2};
 use swav::npy::{self, Npy, Values, View};
 use swav::npz;
+use swav_conformance::inputs;
 
 use crate::program::{Said, command};
 
@@ -107,18 +108,12 @@ fn wide(values: Values) -> Vec<f64> {
 
 /// n numbers in [0, 1), the same for the same seed.
 pub fn drawn(seed: u64, n: usize) -> Array1<f64> {
-    let mut state = seed;
-    let next = |_| {
-        state =
-            state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (state >> 11) as f64 / (1_u64 << 53) as f64
-    };
-    (0..n).map(next).collect()
+    Array1::from_vec(inputs::draws(seed, n))
 }
 
 /// A matrix of such numbers.
 pub fn drawn_matrix(seed: u64, n: usize, m: usize) -> Array2<f64> {
-    Array2::from_shape_vec((n, m), drawn(seed, n * m).to_vec()).unwrap()
+    inputs::points(seed, n, m)
 }
 
 /// Weights of this mass, of which one is 0.
