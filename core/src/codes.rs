@@ -182,6 +182,7 @@ impl<T: Real> Geometry<T> for Scores<'_, T> {
 /// assert!(q[[0, 0]] > 0.98 && q[[1, 1]] > 0.98);
 /// # Ok::<(), swav_core::Error>(())
 /// ```
+#[inline(never)]
 pub fn codes<T: Real>(scores: &ArrayRef2<T>, rounds: Rounds) -> Result<Array2<T>, Error> {
     let (rows, prototypes) = scores.dim();
     let mut out = alloc::vec![T::ZERO; rows * prototypes];
@@ -210,6 +211,7 @@ pub fn codes<T: Real>(scores: &ArrayRef2<T>, rounds: Rounds) -> Result<Array2<T>
 ///
 /// The result depends on the instruction set and on how rows are spread over ranks, in the last digits;
 /// not on the number of threads.
+#[inline(never)]
 pub fn codes_into<T: Real>(
     scores: &[T],
     prototypes: usize,

@@ -130,6 +130,8 @@ extern crate std;
 mod chunks;
 pub mod codes;
 pub mod error;
+#[doc(hidden)]
+pub mod instances;
 #[cfg(test)]
 mod laws;
 pub mod loss;

@@ -53,6 +53,7 @@ impl<T: Real> Queue<T> {
     ///
     /// [`Error::Shape`] when `rows` is not `assign` × `capacity` × `dimension`, [`Error::Parameter`]
     /// when more are filled than there are.
+    #[inline(never)]
     pub fn from_rows(
         assign: usize,
         capacity: usize,
@@ -77,6 +78,7 @@ impl<T: Real> Queue<T> {
     }
 
     /// All rows in canonical order, `[assign, L, D]`; rows not yet filled are 0.
+    #[inline(never)]
     pub fn to_rows(&self) -> Vec<T> {
         let mut rows = Vec::with_capacity(self.lists.len() * self.capacity * self.dimension);
         for list in &self.lists {
@@ -93,6 +95,7 @@ impl<T: Real> Queue<T> {
     /// # Errors
     ///
     /// [`Error::Parameter`] when there is no such view, [`Error::Shape`] when `rows` are not whole.
+    #[inline(never)]
     pub fn push(&mut self, assign: usize, rows: &[T]) -> Result<(), Error> {
         let (capacity, dimension) = (self.capacity, self.dimension);
         let Some(list) = self.lists.get_mut(assign) else {

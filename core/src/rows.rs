@@ -243,6 +243,7 @@ fn same(columns: usize, lengths: &[usize]) {
 /// # Panics
 ///
 /// When the slices differ in length or do not hold whole rows.
+#[inline(never)]
 pub fn softmax_into<T: Real>(x: &[T], columns: usize, y: &mut [T]) {
     same(columns, &[x.len(), y.len()]);
     let size = ROWS * columns;
@@ -254,6 +255,7 @@ pub fn softmax_into<T: Real>(x: &[T], columns: usize, y: &mut [T]) {
 /// # Panics
 ///
 /// When the slices differ in length or do not hold whole rows.
+#[inline(never)]
 pub fn softmax_backward_into<T: Real>(y: &[T], dy: &[T], columns: usize, dx: &mut [T]) {
     same(columns, &[y.len(), dy.len(), dx.len()]);
     let size = ROWS * columns;
@@ -266,6 +268,7 @@ pub fn softmax_backward_into<T: Real>(y: &[T], dy: &[T], columns: usize, dx: &mu
 /// # Panics
 ///
 /// When the slices differ in length or do not hold whole rows.
+#[inline(never)]
 pub fn log_softmax_into<T: Real>(x: &[T], columns: usize, y: &mut [T]) {
     same(columns, &[x.len(), y.len()]);
     let size = ROWS * columns;
@@ -279,6 +282,7 @@ pub fn log_softmax_into<T: Real>(x: &[T], columns: usize, y: &mut [T]) {
 /// # Panics
 ///
 /// When the slices differ in length or do not hold whole rows.
+#[inline(never)]
 pub fn log_softmax_backward_into<T: Real>(y: &[T], dy: &[T], columns: usize, dx: &mut [T]) {
     same(columns, &[y.len(), dy.len(), dx.len()]);
     let size = ROWS * columns;
@@ -291,6 +295,7 @@ pub fn log_softmax_backward_into<T: Real>(y: &[T], dy: &[T], columns: usize, dx:
 /// # Panics
 ///
 /// When the slice does not hold whole rows.
+#[inline(never)]
 pub fn l2_normalize_in_place<T: Real>(x: &mut [T], columns: usize) {
     same(columns, &[x.len()]);
     x.par_chunks_mut(ROWS * columns).for_each(|x| l2_rows(x, columns, None));
@@ -301,6 +306,7 @@ pub fn l2_normalize_in_place<T: Real>(x: &mut [T], columns: usize) {
 /// # Panics
 ///
 /// When the slices differ in length or do not hold whole rows, or `norms` is not one number a row.
+#[inline(never)]
 pub fn l2_normalize_into<T: Real>(x: &[T], columns: usize, y: &mut [T], norms: &mut [T]) {
     same(columns, &[x.len(), y.len(), norms.len() * columns]);
     y.copy_from_slice(x);
@@ -313,6 +319,7 @@ pub fn l2_normalize_into<T: Real>(x: &[T], columns: usize, y: &mut [T], norms: &
 /// # Panics
 ///
 /// When the slices differ in length or do not hold whole rows, or `norms` is not one number a row.
+#[inline(never)]
 pub fn l2_normalize_backward_into<T: Real>(
     y: &[T],
     norms: &[T],
@@ -340,6 +347,7 @@ pub fn l2_normalize_backward_into<T: Real>(
 /// assert!((y[0] - 2.0_f64.ln()).abs() < 1e-15);
 /// assert!((y[1] - 1000.0 - 2.0_f64.ln()).abs() < 1e-12);
 /// ```
+#[inline(never)]
 pub fn log_sum_exp<T: Real>(x: &ArrayRef2<T>) -> Array1<T> {
     let (rows, columns) = x.dim();
     let mut y = alloc::vec![-T::INFINITY; rows];
@@ -355,6 +363,7 @@ pub fn log_sum_exp<T: Real>(x: &ArrayRef2<T>) -> Array1<T> {
 /// # Errors
 ///
 /// [`Error::Shape`] when `y` or `dy` is not one number a row of `x`.
+#[inline(never)]
 pub fn log_sum_exp_backward<T: Real>(
     x: &ArrayRef2<T>,
     y: &ArrayRef1<T>,
@@ -386,6 +395,7 @@ pub fn log_sum_exp_backward<T: Real>(
 /// use swav_core::rows::softmax;
 /// assert_eq!(softmax(&array![[5.0_f32, 5.0]]), array![[0.5, 0.5]]);
 /// ```
+#[inline(never)]
 pub fn softmax<T: Real>(x: &ArrayRef2<T>) -> Array2<T> {
     let mut y = alloc::vec![T::ZERO; x.len()];
     if x.ncols() > 0 {
@@ -399,6 +409,7 @@ pub fn softmax<T: Real>(x: &ArrayRef2<T>) -> Array2<T> {
 /// # Errors
 ///
 /// [`Error::Shape`] when `y` and `dy` differ in shape.
+#[inline(never)]
 pub fn softmax_backward<T: Real>(y: &ArrayRef2<T>, dy: &ArrayRef2<T>) -> Result<Array2<T>, Error> {
     Error::shape("dy", y.dim().into(), dy.dim().into())?;
     let mut dx = alloc::vec![T::ZERO; y.len()];
@@ -413,6 +424,7 @@ pub fn softmax_backward<T: Real>(y: &ArrayRef2<T>, dy: &ArrayRef2<T>) -> Result<
 /// # Shapes
 ///
 /// `x` and the result (rows, K).
+#[inline(never)]
 pub fn log_softmax<T: Real>(x: &ArrayRef2<T>) -> Array2<T> {
     let mut y = alloc::vec![T::ZERO; x.len()];
     if x.ncols() > 0 {
@@ -426,6 +438,7 @@ pub fn log_softmax<T: Real>(x: &ArrayRef2<T>) -> Array2<T> {
 /// # Errors
 ///
 /// [`Error::Shape`] when `y` and `dy` differ in shape.
+#[inline(never)]
 pub fn log_softmax_backward<T: Real>(
     y: &ArrayRef2<T>,
     dy: &ArrayRef2<T>,
@@ -451,6 +464,7 @@ pub fn log_softmax_backward<T: Real>(
 /// assert_eq!(norms[0], 5.0);
 /// assert!((y[[0, 1]] - 0.8).abs() < 1e-15 && y[[1, 0]] == 0.0);
 /// ```
+#[inline(never)]
 pub fn l2_normalize<T: Real>(x: &ArrayRef2<T>) -> (Array2<T>, Array1<T>) {
     let mut y = alloc::vec![T::ZERO; x.len()];
     let mut norms = alloc::vec![T::from_f64(NORM_FLOOR); x.nrows()];
@@ -466,6 +480,7 @@ pub fn l2_normalize<T: Real>(x: &ArrayRef2<T>) -> (Array2<T>, Array1<T>) {
 /// # Errors
 ///
 /// [`Error::Shape`] when `dy` has another shape than `y` or `norms` is not one number a row.
+#[inline(never)]
 pub fn l2_normalize_backward<T: Real>(
     y: &ArrayRef2<T>,
     norms: &ArrayRef1<T>,

@@ -100,6 +100,7 @@ fn expect<T>(what: &str, x: &[T], rows: usize, columns: usize) {
 /// # Panics
 ///
 /// When the lengths do not fit.
+#[inline(never)]
 pub fn scores_into<T: Real>(
     embeddings: &[T],
     prototypes: &[T],
@@ -120,6 +121,7 @@ pub fn scores_into<T: Real>(
 /// # Panics
 ///
 /// When the lengths do not fit.
+#[inline(never)]
 pub fn embeddings_gradient_into<T: Real>(
     d_scores: &[T],
     prototypes: &[T],
@@ -142,6 +144,7 @@ pub fn embeddings_gradient_into<T: Real>(
 /// # Panics
 ///
 /// When the lengths do not fit.
+#[inline(never)]
 pub fn prototypes_gradient_into<T: Real>(
     d_scores: &[T],
     embeddings: &[T],
@@ -173,6 +176,7 @@ pub fn prototypes_gradient_into<T: Real>(
 /// assert_eq!(s, array![[0.6, 0.0]]);
 /// # Ok::<(), swav_core::Error>(())
 /// ```
+#[inline(never)]
 pub fn scores<T: Real>(
     embeddings: &ArrayRef2<T>,
     prototypes: &ArrayRef2<T>,
@@ -191,6 +195,7 @@ pub fn scores<T: Real>(
 /// # Errors
 ///
 /// [`Error::Shape`] when the three arrays do not fit.
+#[inline(never)]
 pub fn scores_backward<T: Real>(
     embeddings: &ArrayRef2<T>,
     prototypes: &ArrayRef2<T>,
@@ -213,6 +218,7 @@ pub fn scores_backward<T: Real>(
 /// # Panics
 ///
 /// When the slice does not hold whole rows.
+#[inline(never)]
 pub fn normalize_prototypes<T: Real>(prototypes: &mut [T], dimension: usize) {
     l2_normalize_in_place(prototypes, dimension);
 }

@@ -393,6 +393,7 @@ macro_rules! kernel {
     ) -> $out:ty $body:block) => {
         $(#[$about])*
         #[allow(clippy::too_many_arguments)] // a kernel is a function of sizes, inputs and outputs
+        #[inline(never)] // see `instances`
         $vis fn $name<$a, $T: crate::real::Real>($($field: $type),*) -> $out {
             struct Kernel<$a, $T> {
                 $($field: $type,)*

@@ -81,6 +81,7 @@ impl<T: Real> Workspace<T> {
 /// assert!((value - (1.0_f64.exp() + 2.0).ln() + 1.0).abs() < 1e-15);
 /// # Ok::<(), swav_core::Error>(())
 /// ```
+#[inline(never)]
 pub fn nt_xent<T: Real>(
     embeddings: &ArrayRef2<T>,
     views: usize,
@@ -105,6 +106,7 @@ pub fn nt_xent<T: Real>(
 /// # Errors
 ///
 /// As [`nt_xent`], and [`Error::Shape`] when `local` does not lie in `all`.
+#[inline(never)]
 pub fn nt_xent_into<T: Real>(
     all: &[T],
     dimension: usize,
@@ -247,6 +249,7 @@ fn exp_in_place<T: Real, S: Simd>(s: S, x: &mut [T], top: T, factor: T) -> T {
 /// assert!((value - 4.0_f64.ln()).abs() < 1e-15);
 /// # Ok::<(), swav_core::Error>(())
 /// ```
+#[inline(never)]
 pub fn info_nce<T: Real>(
     queries: &ArrayRef2<T>,
     keys: &ArrayRef2<T>,
@@ -279,6 +282,7 @@ pub struct InfoNce {
 /// # Errors
 ///
 /// As [`info_nce`].
+#[inline(never)]
 pub fn info_nce_into<T: Real>(
     queries: &[T],
     keys: &[T],

@@ -38,6 +38,7 @@ use crate::simd::kernel;
 /// assert_eq!(gradient, array![[0.5, -0.5], [0.0, 0.0]]);
 /// # Ok::<(), swav_core::Error>(())
 /// ```
+#[inline(never)]
 pub fn cross_entropy<T: Real>(
     scores: &ArrayRef2<T>,
     targets: &[i32],
@@ -58,6 +59,7 @@ pub fn cross_entropy<T: Real>(
 /// # Errors
 ///
 /// As [`cross_entropy`].
+#[inline(never)]
 pub fn cross_entropy_into<T: Real>(
     scores: &[T],
     columns: usize,

@@ -56,6 +56,7 @@ pub struct Swapped<'a> {
 /// assert!(gradient.row(0).sum().abs() < 1e-15);
 /// # Ok::<(), swav_core::Error>(())
 /// ```
+#[inline(never)]
 pub fn swapped<T: Real>(
     scores: &ArrayRef2<T>,
     codes: &ArrayRef2<T>,
@@ -76,6 +77,7 @@ pub fn swapped<T: Real>(
 /// # Errors
 ///
 /// As [`swapped`].
+#[inline(never)]
 pub fn swapped_into<T: Real>(
     scores: &[T],
     prototypes: usize,

@@ -129,6 +129,7 @@ impl Barycenter {
     /// infinity in any of them; [`Error::MassMismatch`] for histograms whose mass differs from that of the first
     /// by more than 1e-12 (f32: 1e-6) of it, [`Error::Entry`] for one below 0, and [`Error::Parameter`] for no mass, weights whose sum differs so
     /// from 1, a forbidden pair, a stored cost that is not symmetric where it should be, or options outside their ranges.
+    #[inline(never)]
     pub fn solve<T: Real>(
         &self,
         geometry: &dyn Geometry<T>,

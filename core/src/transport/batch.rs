@@ -53,6 +53,7 @@ impl Sinkhorn {
     /// # Errors
     ///
     /// Those of [`Sinkhorn::solve`], before anything is solved. Not converging is an item's status.
+    #[inline(never)]
     pub fn solve_all<'a, T: Real>(
         &self,
         problems: &'a [Problem<'a, T>],

@@ -105,6 +105,7 @@ impl<'a, T: Real> Solution<'a, T> {
     /// # Errors
     ///
     /// [`Error::Parameter`] naming `rho` when a marginal is not hard: any plan is feasible then.
+    #[inline(never)]
     pub fn round(&self) -> Result<Rounded<'_, 'a, T>, Error> {
         hard(self.problem)?;
         let (a, b) = self.problem.weights();
@@ -163,6 +164,7 @@ impl<'a, T: Real> Solution<'a, T> {
     /// # Errors
     ///
     /// [`Error::Parameter`] naming `rho` when a marginal is not hard.
+    #[inline(never)]
     pub fn bounds(&self) -> Result<Bounds, Error> {
         let rounded = self.round()?;
         let problem = self.problem;
@@ -271,6 +273,7 @@ fn hard_transforms<T: Real>(problem: &Problem<'_, T>, g: &[f64]) -> (Vec<f64>, V
 
 impl<T: Real> Rounded<'_, '_, T> {
     /// The plan, (n, m), in f64 whatever T, so that its marginals are those of the problem.
+    #[inline(never)]
     pub fn plan(&self) -> Array2<f64> {
         let (n, m) = self.solution.problem.shape();
         let found = self.solution.over_rows(Vec::new, |i, _, plan, rows: &mut Vec<f64>| {
@@ -282,6 +285,7 @@ impl<T: Real> Rounded<'_, '_, T> {
 
     /// ⟨C, Q⟩, in one pass over the cost: at least the cost of unregularised transport; +∞ where a forbidden pair got
     /// mass. [`Solution::bounds`] says how far rounding may have moved it.
+    #[inline(never)]
     pub fn linear(&self) -> f64 {
         let found = self.solution.over_rows(
             || 0.0,
@@ -298,6 +302,7 @@ impl<T: Real> Rounded<'_, '_, T> {
     }
 
     /// ‖Q − P‖₁, at most 2 (‖P1 − a‖₁ + ‖Pᵀ1 − b‖₁).
+    #[inline(never)]
     pub fn distance(&self) -> f64 {
         let found = self.solution.over_rows(
             || 0.0,

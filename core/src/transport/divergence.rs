@@ -156,6 +156,7 @@ impl SinkhornDivergence {
     /// # Errors
     ///
     /// Those of [`Problem::with_marginals`] and [`Sinkhorn::solve_symmetric`].
+    #[inline(never)]
     pub fn between<T: Real>(
         &self,
         costs: [&dyn Geometry<T>; 3],
@@ -171,6 +172,7 @@ impl SinkhornDivergence {
     /// # Errors
     ///
     /// Those of [`Points::new`] and [`Problem::with_marginals`].
+    #[inline(never)]
     pub fn between_points<T: Real>(
         &self,
         a: Cloud<'_, T>,
@@ -190,6 +192,7 @@ impl SinkhornDivergence {
     /// # Errors
     ///
     /// Those of [`SinkhornDivergence::between_points`].
+    #[inline(never)]
     pub fn with_gradients<T: Real>(
         &self,
         a: Cloud<'_, T>,

@@ -78,6 +78,7 @@ impl<'a, T: Real> Dustbin<'a, T> {
     ///
     /// [`Error::Shape`] for weights that do not fit; [`Error::NonFinite`] and [`Error::Parameter`] for weights that are no
     /// numbers, below 0 or all 0, and for a price that is no number.
+    #[inline(never)]
     pub fn new(
         geometry: &'a dyn Geometry<T>,
         a: &ArrayRef1<T>,
@@ -108,12 +109,14 @@ impl<'a, T: Real> Dustbin<'a, T> {
     /// # Errors
     ///
     /// Those of [`Problem::new`]. No set of forbidden pairs is infeasible: the bins take everything.
+    #[inline(never)]
     pub fn problem(&self, epsilon: f64) -> Result<Problem<'_, T>, Error> {
         Problem::new(self, &self.a, &self.b, epsilon)
     }
 
     /// Row, column and mass of the pairs that prefer each other to all others and to staying alone, by row: see
     /// [`Solution::mutual_best`].
+    #[inline(never)]
     pub fn matches(&self, solution: &Solution<'_, T>) -> Vec<(usize, usize, f64)> {
         let (n, m) = self.geometry.shape();
         let mut pairs = solution.mutual_best();

@@ -138,6 +138,7 @@ impl<'a, T: Real> Points<'a, T> {
     ///
     /// [`Error::Shape`] when the two have other numbers of coordinates, [`Error::NonFinite`] for a NaN or an infinity,
     /// [`Error::Parameter`] with the largest coordinate when a cost does not fit the type.
+    #[inline(never)]
     pub fn new(x: &'a ArrayRef2<T>, y: &ArrayRef2<T>, metric: Metric) -> Result<Self, Error> {
         let ((n, d), (m, dy)) = (x.dim(), y.dim());
         Error::shape("y", [m, d], [m, dy])?;

@@ -84,11 +84,13 @@ impl WeightsGradient {
 
 impl<T: Real> Solution<'_, T> {
     /// ∂W/∂C, (n, m): the plan.
+    #[inline(never)]
     pub fn cost_gradient(&self) -> Array2<T> {
         self.plan()
     }
 
     /// ∂W/∂ε: KL(P | R).
+    #[inline(never)]
     pub fn epsilon_gradient(&self) -> f64 {
         self.kl()
     }
@@ -97,6 +99,7 @@ impl<T: Real> Solution<'_, T> {
     ///
     /// The slope of a weight of 0 that may reach nothing is ρ + ε m_b where its marginal is KL (R = 1: ρ). Where it is
     /// hard, such a weight has none, and its potential is taken as 0.
+    #[inline(never)]
     pub fn weights_gradient(&self) -> WeightsGradient {
         let problem = self.problem;
         let counting = problem.reference == Reference::Counting;
@@ -131,6 +134,7 @@ impl<T: Real> Solution<'_, T> {
     /// # Errors
     ///
     /// [`Error::Shape`] when the points do not fit the problem, [`Error::NonFinite`] for a NaN or an infinity.
+    #[inline(never)]
     pub fn points_gradient(
         &self,
         x: &ArrayRef2<T>,

@@ -54,6 +54,7 @@ pub struct Grid<T> {
 
 impl<T: Real> Grid<T> {
     /// A grid from the cost of each axis, (kᵢ, lᵢ): source positions by target positions.
+    #[inline(never)]
     pub fn new(axes: &[&ArrayRef2<T>]) -> Self {
         Grid { axes: axes.iter().map(|a| a.to_owned()).collect() }
     }

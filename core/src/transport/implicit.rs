@@ -136,6 +136,7 @@ impl<'a, T: Real> Solution<'a, T> {
     ///
     /// [`Error::Shape`] when it has not the shape (n, m), [`Error::NonFinite`] for a row with a NaN or an infinity where
     /// the plan is not 0.
+    #[inline(never)]
     pub fn plan_backward<'s>(
         &'s self,
         d_plan: &'s dyn Geometry<T>,
@@ -152,6 +153,7 @@ impl<'a, T: Real> Solution<'a, T> {
     /// # Errors
     ///
     /// [`Error::Shape`] and [`Error::NonFinite`] when they do not fit.
+    #[inline(never)]
     pub fn potentials_backward(
         &self,
         d_f: &ArrayRef1<f64>,
@@ -231,6 +233,7 @@ impl<'s, 'a, T: Real> Backward<'s, 'a, T> {
     }
 
     /// dL/dC, (n, m).
+    #[inline(never)]
     pub fn cost(&self) -> Array2<T> {
         self.fit.all(self.solution, &self.upstream, -1.0 / self.solution.problem.epsilon)
     }
@@ -240,6 +243,7 @@ impl<'s, 'a, T: Real> Backward<'s, 'a, T> {
     /// # Errors
     ///
     /// As [`Solution::points_gradient`].
+    #[inline(never)]
     pub fn points(
         &self,
         x: &ArrayRef2<T>,

@@ -42,6 +42,7 @@ impl<T: Real> Solution<'_, T> {
     /// # Errors
     ///
     /// [`Error::Shape`] when `u` is not (n).
+    #[inline(never)]
     pub fn push(&self, u: &ArrayRef1<f64>) -> Result<Array1<f64>, Error> {
         let (n, m) = self.problem.shape();
         Error::shape("u", [n, 1], [u.len(), 1])?;
@@ -65,6 +66,7 @@ impl<T: Real> Solution<'_, T> {
     /// # Errors
     ///
     /// [`Error::Shape`] when `v` is not (m).
+    #[inline(never)]
     pub fn pull(&self, v: &ArrayRef1<f64>) -> Result<Array1<f64>, Error> {
         Error::shape("v", [self.problem.shape().1, 1], [v.len(), 1])?;
         let found = self.over_rows(Vec::new, |_, _, plan, pulled: &mut Vec<f64>| {
@@ -79,6 +81,7 @@ impl<T: Real> Solution<'_, T> {
     /// # Errors
     ///
     /// [`Error::Shape`] when `y` has not m rows.
+    #[inline(never)]
     pub fn barycentric(&self, y: &ArrayRef2<T>) -> Result<Array2<T>, Error> {
         self.map_at(self.problem.geometry, y)
     }
@@ -89,6 +92,7 @@ impl<T: Real> Solution<'_, T> {
     /// # Errors
     ///
     /// [`Error::Shape`] when `costs` has not m columns or `y` not m rows, [`Error::Entry`] for a NaN or −∞ in the costs.
+    #[inline(never)]
     pub fn map_at(&self, costs: &dyn Geometry<T>, y: &ArrayRef2<T>) -> Result<Array2<T>, Error> {
         let (m, d) = (self.problem.shape().1, y.ncols());
         Error::shape("y", [m, d], y.dim().into())?;
@@ -126,6 +130,7 @@ impl<T: Real> Solution<'_, T> {
     /// # Errors
     ///
     /// [`Error::Shape`] when `costs` has not m columns, [`Error::Entry`] for a NaN or −∞ in it.
+    #[inline(never)]
     pub fn potential_at(&self, costs: &dyn Geometry<T>) -> Result<Array1<f64>, Error> {
         let (epsilon, tau) = (self.problem.epsilon, self.tau(0));
         let columns = self.columns();
@@ -147,6 +152,7 @@ impl<T: Real> Solution<'_, T> {
     /// # Errors
     ///
     /// [`Error::Shape`] when `costs` has not n rows, [`Error::Entry`] for a NaN or −∞ in it.
+    #[inline(never)]
     pub fn target_potential_at(&self, costs: &dyn Geometry<T>) -> Result<Array1<f64>, Error> {
         let (problem, (n, k)) = (self.problem, costs.shape());
         Error::shape("costs", [problem.shape().0, k], [n, k])?;
@@ -173,6 +179,7 @@ impl<T: Real> Solution<'_, T> {
     /// # Errors
     ///
     /// [`Error::Shape`] when `y` is not (m, d), [`Error::NonFinite`] for a NaN or an infinity in the points.
+    #[inline(never)]
     pub fn gradient_at(
         &self,
         x: &ArrayRef2<T>,

@@ -76,6 +76,7 @@ impl<'a, T: Real> Partial<'a, T> {
     /// Those of [`Problem::new`] but [`Error::MassMismatch`]; [`Error::Parameter`] for a mass that is not above 0, or is
     /// above Σ a or Σ b by more than 1e-12 (f32: 1e-6) of itself; [`Error::Infeasible`] when forbidden pairs leave some
     /// rows more mass than they can be rid of.
+    #[inline(never)]
     pub fn new(
         geometry: &'a dyn Geometry<T>,
         a: &ArrayRef1<T>,
@@ -112,6 +113,7 @@ impl<'a, T: Real> Partial<'a, T> {
     /// # Errors
     ///
     /// Those of [`Partial::new`].
+    #[inline(never)]
     pub fn with_capacities(
         geometry: &'a dyn Geometry<T>,
         a: &ArrayRef1<T>,
@@ -145,6 +147,7 @@ impl<'a, T: Real> Partial<'a, T> {
 
     /// The balanced problem with one row and one column more that has this one's plan as its first n × m entries at
     /// ε = 0: its cost (n + 1, m + 1) and weights, which exact transport takes.
+    #[inline(never)]
     pub fn dummies(&self) -> (Array2<T>, Array1<T>, Array1<T>) {
         let (n, m) = self.shape();
         let problem = &self.problem;
@@ -231,6 +234,7 @@ impl Capped {
     /// # Errors
     ///
     /// [`Error::Parameter`] for options outside their ranges. Not converging is a [`Status`], not an error.
+    #[inline(never)]
     pub fn solve<'a, T: Real>(
         &self,
         partial: &'a Partial<'a, T>,

@@ -61,6 +61,7 @@ impl<'a, T: Real> PartialSolution<'a, T> {
     }
 
     /// The plan, (n, m). Entries without weight and forbidden ones are exactly 0.
+    #[inline(never)]
     pub fn plan(&self) -> Array2<T> {
         let rows = self.over_rows(Vec::new, |_, _, plan, rows| rows.extend_from_slice(plan));
         array(self.partial.shape(), rows.concat())
@@ -71,6 +72,7 @@ impl<'a, T: Real> PartialSolution<'a, T> {
     /// # Panics
     ///
     /// If i is not below n or `plan` does not hold m numbers.
+    #[inline(never)]
     pub fn row(&self, i: usize, plan: &mut [T]) {
         self.rows()(i, plan);
     }
@@ -107,6 +109,7 @@ impl<'a, T: Real> PartialSolution<'a, T> {
     }
 
     /// Sums over the plan, in one pass over the cost.
+    #[inline(never)]
     pub fn sums(&self) -> Sums {
         let m = self.partial.shape().1;
         let start = || (alloc::vec![0.0; m], 0.0);
@@ -143,11 +146,13 @@ impl<'a, T: Real> PartialSolution<'a, T> {
     }
 
     /// ⟨C, P⟩, without the entropic term.
+    #[inline(never)]
     pub fn linear(&self) -> f64 {
         self.sums().linear
     }
 
     /// The objective at the plan, ⟨C, P⟩ + ε KL(P | R).
+    #[inline(never)]
     pub fn value(&self) -> f64 {
         let sums = self.sums();
         // C + ε ln(P/R) = f + g + λ wherever P is above 0.
@@ -160,6 +165,7 @@ impl<'a, T: Real> PartialSolution<'a, T> {
     }
 
     /// The dual objective, never above the optimum, and equal to it at convergence.
+    #[inline(never)]
     pub fn dual(&self) -> f64 {
         let Problem { a, b, epsilon, .. } = &self.partial.problem;
         let dot = |w: &[f64], x: &Array1<f64>| w.iter().zip(x).map(|(w, x)| w * x).sum::<f64>();

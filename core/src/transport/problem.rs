@@ -106,6 +106,7 @@ impl<'a, T: Real> Problem<'a, T> {
     /// than 1e-12 (f32: 1e-6) of themselves; [`Error::Parameter`] for ε not above 0 or so small that 1.5/ε is infinite in the type of the cost
     /// (f32: about 4e-39); [`Error::Infeasible`] when forbidden pairs leave some
     /// rows more mass than the columns they can reach.
+    #[inline(never)]
     pub fn new(
         geometry: &'a dyn Geometry<T>,
         a: &ArrayRef1<T>,
@@ -122,6 +123,7 @@ impl<'a, T: Real> Problem<'a, T> {
     /// Those of [`Problem::new`], of which masses that differ and infeasible masks only when both marginals are hard;
     /// [`Error::Parameter`] for a ρ not above 0; where one side is hard, [`Error::Infeasible`] for rows, and
     /// [`Error::Unreachable`] for columns, of that side that have weight and no way to go.
+    #[inline(never)]
     pub fn with_marginals(
         geometry: &'a dyn Geometry<T>,
         a: &ArrayRef1<T>,

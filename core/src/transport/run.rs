@@ -101,6 +101,7 @@ impl<'a, 'w, T: Real> Run<'a, 'w, T> {
     }
 
     /// One iteration: columns, then rows. Does nothing once the run has ended.
+    #[inline(never)]
     pub fn step(&mut self) -> Progress {
         if self.progress.status.is_some() {
             return self.progress;
@@ -288,6 +289,7 @@ impl<'a, 'w, T: Real> Run<'a, 'w, T> {
     }
 
     /// The solution at the present potentials, in canonical gauge, whatever has been reached.
+    #[inline(never)]
     pub fn finish(mut self) -> Solution<'a, T> {
         // At a stage of 0 the last pass, and its error, are those of another ε or of none.
         if self.stage == 0 || self.progress.epsilon > self.problem.epsilon {

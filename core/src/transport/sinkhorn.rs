@@ -195,6 +195,7 @@ impl Sinkhorn {
     /// # Errors
     ///
     /// [`Error::Parameter`] for options outside their ranges. Not converging is a [`Status`], not an error.
+    #[inline(never)]
     pub fn solve<'a, T: Real>(
         &self,
         problem: &'a Problem<'a, T>,
@@ -230,6 +231,7 @@ impl Sinkhorn {
     ///
     /// [`Error::Parameter`] for a tolerance below 0, no iterations, a relaxation outside [1, 2) or an annealing outside
     /// (0, 1]; [`Error::Shape`] and [`Error::NonFinite`] for potentials that do not fit.
+    #[inline(never)]
     pub fn start<'a, 'w, T: Real>(
         &self,
         problem: &'a Problem<'a, T>,

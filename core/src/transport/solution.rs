@@ -74,6 +74,7 @@ impl<'a, T: Real> Solution<'a, T> {
 
     /// The plan, (n, m). Rows with a hard marginal sum to their weight within m machine epsilons; entries without
     /// weight and forbidden ones are exactly 0.
+    #[inline(never)]
     pub fn plan(&self) -> Array2<T> {
         let (n, m) = self.problem.shape();
         let mut plan = alloc::vec![T::ZERO; n * m];
@@ -92,6 +93,7 @@ impl<'a, T: Real> Solution<'a, T> {
     /// # Panics
     ///
     /// If i is not below n or `plan` does not hold m numbers.
+    #[inline(never)]
     pub fn row(&self, i: usize, plan: &mut [T]) {
         self.rows()(i, plan);
     }
@@ -151,6 +153,7 @@ impl<'a, T: Real> Solution<'a, T> {
     }
 
     /// Sums over the plan, in one pass over the cost.
+    #[inline(never)]
     pub fn sums(&self) -> Sums {
         if let Some(grid) = self.problem.geometry.grid() {
             return self.grid_sums(grid);
@@ -188,6 +191,7 @@ impl<'a, T: Real> Solution<'a, T> {
     /// The objective at the plan: ⟨C, P⟩ + ε (Σ P ln(P/R) − Σ P + Σ R), and for marginals that are not hard
     /// ρ KL(P 1 | a), ρ KL(Pᵀ 1 | b). Above the optimum only when the hard marginals are met. +∞ where the mass of the plan is
     /// beyond every number.
+    #[inline(never)]
     pub fn value(&self) -> f64 {
         let sums = self.sums();
         self.value_of(&sums)
@@ -223,6 +227,7 @@ impl<'a, T: Real> Solution<'a, T> {
     /// ```text
     /// Φ_a(f) + Φ_b(g) − ε (Σ P − Σ R),   Φ_a(f) = ⟨a, f⟩, or ρ Σ a (1 − exp(−f/ρ)) where not hard
     /// ```
+    #[inline(never)]
     pub fn dual(&self) -> f64 {
         let mass: f64 = self.sums().columns.iter().sum();
         dual(
@@ -235,11 +240,13 @@ impl<'a, T: Real> Solution<'a, T> {
     }
 
     /// ⟨C, P⟩, without the entropic term.
+    #[inline(never)]
     pub fn linear(&self) -> f64 {
         self.sums().linear
     }
 
     /// KL(P | R) = Σ P ln(P/R) − Σ P + Σ R.
+    #[inline(never)]
     pub fn kl(&self) -> f64 {
         let (sums, epsilon) = (self.sums(), self.problem.epsilon);
         let kl = (self.along(&sums) - sums.linear) / epsilon - sums.rows.sum()
@@ -248,6 +255,7 @@ impl<'a, T: Real> Solution<'a, T> {
     }
 
     /// The entropy −Σ P (ln P − 1). The value of POT's `reg_type="entropy"` is ⟨C, P⟩ − ε (entropy − Σ P).
+    #[inline(never)]
     pub fn entropy(&self) -> f64 {
         let found = self.over_rows(
             || 0.0,

@@ -73,6 +73,7 @@ impl<T: Real> Solution<'_, T> {
     /// # Errors
     ///
     /// [`Error::Parameter`] for a threshold that is NaN or below 0.
+    #[inline(never)]
     pub fn sparse(&self, threshold: f64) -> Result<Sparse<T>, Error> {
         if threshold.is_nan() || threshold < 0.0 {
             let (name, requirement) = ("threshold", "at least 0");
@@ -87,6 +88,7 @@ impl<T: Real> Solution<'_, T> {
     /// # Errors
     ///
     /// [`Error::Parameter`] for a share outside [0, 1].
+    #[inline(never)]
     pub fn sparse_within(&self, share: f64) -> Result<Sparse<T>, Error> {
         if !(0.0..=1.0).contains(&share) {
             let (name, requirement) = ("share", "at least 0 and at most 1");
@@ -112,6 +114,7 @@ impl<T: Real> Solution<'_, T> {
     }
 
     /// The `k` largest entries of each row, and those as large as the smallest of them; entries of 0 never.
+    #[inline(never)]
     pub fn sparse_largest(&self, k: usize) -> Sparse<T> {
         self.keep(|plan| {
             let mut masses: Vec<f64> = plan.iter().map(|p| p.to_f64()).collect();
@@ -125,6 +128,7 @@ impl<T: Real> Solution<'_, T> {
 
     /// The pairs that prefer each other, row, column and mass by row: the entry is above 0, the largest of its row and the
     /// largest of its column, the first of equal ones. One pass over the cost.
+    #[inline(never)]
     pub fn mutual_best(&self) -> Vec<(usize, usize, f64)> {
         let m = self.problem.shape().1;
         let start = || (Vec::new(), alloc::vec![(0.0, usize::MAX); m]);

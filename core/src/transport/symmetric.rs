@@ -63,6 +63,7 @@ impl Sinkhorn {
     ///
     /// [`Error::Shape`] for a cost that is not square; [`Error::Parameter`] for weights, marginals or a stored cost that
     /// are not the same both ways, or options outside their ranges.
+    #[inline(never)]
     pub fn solve_symmetric<'a, T: Real>(
         &self,
         problem: &'a Problem<'a, T>,

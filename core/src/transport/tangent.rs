@@ -117,6 +117,7 @@ impl<T: Real> core::fmt::Debug for Tangent<'_, '_, T> {
 
 impl<T: Real> Tangent<'_, '_, T> {
     /// dP, (n, m); where only the cost moves, the Hessian of the value times dC.
+    #[inline(never)]
     pub fn plan(&self) -> Array2<T> {
         self.fit.all(self.solution, &self.along, -1.0)
     }
@@ -130,6 +131,7 @@ impl<'a, T: Real> Solution<'a, T> {
     /// [`Error::Shape`] and [`Error::NonFinite`] for a direction that does not fit; [`Error::Parameter`] for one that
     /// gives weight to a row or a column without; [`Error::MassMismatch`] when both marginals are hard and the
     /// sums of da and db differ.
+    #[inline(never)]
     pub fn tangent<'s>(&'s self, direction: Direction<'s, T>) -> Result<Tangent<'s, 'a, T>, Error> {
         let problem = self.problem;
         if let Some(cost) = direction.cost {
@@ -194,6 +196,7 @@ impl<'a, T: Real> Solution<'a, T> {
     /// # Errors
     ///
     /// [`Error::Shape`] and [`Error::NonFinite`] for points or directions that do not fit.
+    #[inline(never)]
     pub fn points_hessian(
         &self,
         [x, y]: [&ArrayRef2<T>; 2],

@@ -66,6 +66,7 @@ pub struct Assignment {
 /// assert_eq!((best.column, best.value), (vec![1, 0], 3.0));
 /// # Ok::<(), swav_core::Error>(())
 /// ```
+#[inline(never)]
 pub fn assignment<T: Real>(cost: &ArrayRef2<T>) -> Result<Assignment, Error> {
     let (n, m) = cost.dim();
     Error::shape("cost", [n.min(m), m], [n, m])?;

@@ -61,6 +61,7 @@ pub struct Circle {
 /// assert_eq!(circle(&array![0.125], &array![0.875], &one, &one, 2.0)?.value, 0.0625);
 /// # Ok::<(), swav_core::Error>(())
 /// ```
+#[inline(never)]
 pub fn circle<T: Real>(
     x: &ArrayRef1<T>,
     y: &ArrayRef1<T>,

@@ -58,6 +58,7 @@ pub struct Line {
 /// assert_eq!(plan.value, 1.0);
 /// # Ok::<(), swav_core::Error>(())
 /// ```
+#[inline(never)]
 pub fn line<T: Real>(
     x: &ArrayRef1<T>,
     y: &ArrayRef1<T>,

@@ -99,6 +99,7 @@ impl Emd {
 /// assert_eq!(solution.value, 0.875);
 /// # Ok::<(), swav_core::Error>(())
 /// ```
+#[inline(never)]
 pub fn emd<T: Real>(cost: &ArrayRef2<T>, a: &ArrayRef1<T>, b: &ArrayRef1<T>) -> Result<Emd, Error> {
     let (n, m) = cost.dim();
     Error::shape("a", [n, 1], [a.len(), 1])?;

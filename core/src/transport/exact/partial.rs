@@ -65,6 +65,7 @@ pub struct PartialEmd {
 /// assert!((solution.value - 0.1).abs() < 1e-15 && solution.multiplier == 1.0);
 /// # Ok::<(), swav_core::Error>(())
 /// ```
+#[inline(never)]
 pub fn partial<T: Real>(
     cost: &ArrayRef2<T>,
     a: &ArrayRef1<T>,

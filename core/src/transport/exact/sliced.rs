@@ -65,6 +65,7 @@ pub struct Sliced<T> {
 /// assert!((found.value - 12.5_f64.sqrt()).abs() < 1e-15);
 /// # Ok::<(), swav_core::Error>(())
 /// ```
+#[inline(never)]
 pub fn sliced<T: Real>(
     x: &ArrayRef2<T>,
     y: &ArrayRef2<T>,
