@@ -33,7 +33,7 @@ fn photos(copies: &Path) -> PathBuf {
     if let Some(path) = std::env::var_os("SWAV_BENCH_DATA") {
         return path.into();
     }
-    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../runtime/src/data/testdata");
+    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../runtime/images/testdata");
     for n in 0..4 * BATCH {
         let name = ["baseline.jpg", "progressive.jpg", "full.jpg", "lossy.webp"][n % 4];
         let to = copies.join(format!("{n:03}-{name}"));

@@ -2,13 +2,13 @@
 
 use ndarray::Array2;
 use swav::checkpoint;
-use swav::config::{Block, Config, Crops, Exif, Stem, load};
+use swav::config::{Block, Config, Crops, Stem, load};
 use swav::container;
-use swav::data::decode;
 use swav::net::Network;
 use swav::net::plan::{Flow, Mode, Plan};
 use swav::{npy, npz};
 use swav_core::{Error, Real, Rounds, codes};
+use swav_images::decode;
 
 mod transport;
 
@@ -145,7 +145,7 @@ pub fn any_array(bytes: &[u8]) {
 /// Any bytes are an image of the asked number of channels or a reason.
 pub fn any_image(bytes: &[u8]) {
     for channels in 1..=4 {
-        match decode(bytes, channels, Exif::Apply) {
+        match decode(bytes, channels, true) {
             Ok(image) => {
                 assert_eq!(image.channels, channels);
                 assert_eq!(image.pixels.len(), image.width * image.height * channels);

@@ -4,11 +4,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// A small JPEG, as bytes.
-pub const JPEG: &[u8] = include_bytes!("../runtime/src/data/testdata/baseline.jpg");
+pub const JPEG: &[u8] = include_bytes!("../runtime/images/testdata/baseline.jpg");
 
-/// An image of `runtime/src/data/testdata`.
+/// An image of `runtime/images/testdata`.
 pub fn fixture(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../runtime/src/data/testdata").join(name)
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../runtime/images/testdata").join(name)
 }
 
 /// A PNG of `side` by `side` pixels in colour; which picture depends on `number` alone.

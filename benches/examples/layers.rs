@@ -4,8 +4,9 @@
 
 use std::time::Instant;
 
-use swav::cpu::conv::{ConvShape, Write, conv_backward_input, conv_backward_weight, conv_forward};
-use swav::cpu::scratch::Scratch;
+use swav_kernels::conv::{conv_backward_input, conv_backward_weight, conv_forward};
+use swav_kernels::scratch::Scratch;
+use swav_kernels::shapes::{ConvShape, Write};
 
 /// The convolutions of a ResNet on `n` images, each with how often it occurs.
 fn convolutions(n: usize, size: usize, network: &str) -> Vec<(ConvShape, usize)> {

@@ -4,10 +4,10 @@
 
 use std::time::Instant;
 
-use swav::cpu::conv::Write;
-use swav::cpu::norm::{norm_apply, norm_backward_apply, norm_backward_sums, norm_sums};
-use swav::cpu::pixels::normalise_bytes;
-use swav::cpu::pool::{PoolShape, avg_pool_forward, max_pool_backward, max_pool_forward};
+use swav_kernels::norm::{norm_apply, norm_backward_apply, norm_backward_sums, norm_sums};
+use swav_kernels::pixels::normalise_bytes;
+use swav_kernels::pool::{avg_pool_forward, max_pool_backward, max_pool_forward};
+use swav_kernels::shapes::{PoolShape, Write};
 
 fn main() {
     let number = |at: usize, default: usize| {

@@ -124,7 +124,7 @@ fn measured(name: &str, times: &mut [f64], flops: u64, images: usize, on: On) ->
         seconds: best,
         median_seconds: times[times.len() / 2],
         gflops,
-        share_of_peak: gflops / crate::cpu::peak_gflops(on.threads, on.double),
+        share_of_peak: gflops / swav_kernels::peak::peak_gflops(on.threads, on.double),
         images_per_second: images as f64 / best,
         peak_bytes: peak_bytes(),
         threads: on.threads,
@@ -182,7 +182,7 @@ pub fn sinkhorn(threads: usize) -> Result<Vec<Measured>> {
 pub fn gemm(threads: usize) -> Result<Vec<Measured>> {
     let pool = pool(threads)?;
     let case = |n: usize| {
-        let mut product = crate::cpu::SquareProduct::new(n);
+        let mut product = swav_kernels::linear::SquareProduct::new(n);
         let mut times = repeat(1.0, || {
             pool.install(|| product.run());
             Ok(())

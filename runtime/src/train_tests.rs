@@ -1,8 +1,8 @@
 use ndarray::Array2;
+use swav_images::Image;
 
 use super::*;
 use crate::batch::CropGroup;
-use crate::data::Image;
 use crate::engine::{Output, Snapshot, Step, Tensor, Tensors};
 use crate::run_dir::Environment;
 use crate::{metrics, run_dir};

@@ -10,9 +10,8 @@ use zune_core::bytestream::ZCursor;
 use zune_core::colorspace::ColorSpace;
 use zune_core::options::DecoderOptions;
 
-use super::header::{Kind, describe, header, jpeg_orientation, kind, orientation, scan_start};
-use super::image::{BadImage, Image};
-use crate::config::Exif;
+use crate::header::{Kind, describe, header, jpeg_orientation, kind, orientation, scan_start};
+use crate::image::{BadImage, Image};
 
 /// Largest number of pixels of an image.
 pub const MAX_PIXELS: usize = 100_000_000;
@@ -25,21 +24,22 @@ pub const MAX_BYTES: usize = 400_000_000;
 /// Largest file.
 pub const MAX_FILE: u64 = 256_000_000;
 
-/// The image in `bytes` with the given number of channels (1 gray, 2 gray and alpha, 3 colour, 4 with alpha).
+/// The image in `bytes` with the given number of channels (1 gray, 2 gray and alpha, 3 colour, 4 with alpha), turned as
+/// its orientation tag says if it is to be `upright`, else as it is stored.
 ///
 /// Conversions are those of Pillow's `convert`: alpha is dropped unless asked for, 16 bits lose their low
 /// byte, CMYK and YCCK follow Adobe's inverted convention, an animation gives its first frame.
 ///
 /// # Errors
 /// The reason, for anything that is not a whole, sound image within the limits.
-pub fn decode(bytes: &[u8], channels: usize, exif: Exif) -> Result<Image, BadImage> {
+pub fn decode(bytes: &[u8], channels: usize, upright: bool) -> Result<Image, BadImage> {
     let Some(kind) = kind(bytes) else { return Err(BadImage::new(describe(bytes))) };
     let head = header(bytes).ok_or_else(|| BadImage::new("the header is damaged or cut short"))?;
     check_limits(head.width, head.height, head.bytes_per_pixel)?;
     quietly(|| match kind {
-        Kind::Jpeg => jpeg(bytes, channels, exif),
-        Kind::Png => png(bytes, exif),
-        Kind::Webp => webp(bytes, exif),
+        Kind::Jpeg => jpeg(bytes, channels, upright),
+        Kind::Png => png(bytes, upright),
+        Kind::Webp => webp(bytes, upright),
     })
     .map(|image| image.with_channels(channels))
 }
@@ -87,7 +87,7 @@ fn quietly(f: impl FnOnce() -> Result<Image, BadImage>) -> Result<Image, BadImag
     })
 }
 
-fn jpeg(bytes: &[u8], channels: usize, exif: Exif) -> Result<Image, BadImage> {
+fn jpeg(bytes: &[u8], channels: usize, upright: bool) -> Result<Image, BadImage> {
     let bad = |e: zune_jpeg::errors::DecodeErrors| BadImage::new(format!("damaged JPEG: {e}"));
     let options = DecoderOptions::default()
         .set_strict_mode(true)
@@ -110,7 +110,7 @@ fn jpeg(bytes: &[u8], channels: usize, exif: Exif) -> Result<Image, BadImage> {
         return Err(BadImage::new("a JPEG of an unusual number of components"));
     }
     let image = Image::new(width, height, out, pixels);
-    Ok(if exif == Exif::Apply { image.upright(jpeg_orientation(bytes)) } else { image })
+    Ok(if upright { image.upright(jpeg_orientation(bytes)) } else { image })
 }
 
 /// What the decoder lets pass: a missing end marker, and a scan that cannot hold its blocks. Every 8x8 block
@@ -133,7 +133,7 @@ fn check_scan(bytes: &[u8], width: usize, height: usize) -> Result<(), BadImage>
     Ok(())
 }
 
-fn png(bytes: &[u8], exif: Exif) -> Result<Image, BadImage> {
+fn png(bytes: &[u8], upright: bool) -> Result<Image, BadImage> {
     let bad = |e: png::DecodingError| BadImage::new(format!("damaged PNG: {e}"));
     let mut options = png::DecodeOptions::default();
     options.set_ignore_adler32(false);
@@ -162,10 +162,10 @@ fn png(bytes: &[u8], exif: Exif) -> Result<Image, BadImage> {
     reader.finish().map_err(bad)?;
     let turn = reader.info().exif_metadata.as_deref().map_or(1, orientation);
     let image = Image::new(width, height, channels, pixels);
-    Ok(if exif == Exif::Apply { image.upright(turn) } else { image })
+    Ok(if upright { image.upright(turn) } else { image })
 }
 
-fn webp(bytes: &[u8], exif: Exif) -> Result<Image, BadImage> {
+fn webp(bytes: &[u8], upright: bool) -> Result<Image, BadImage> {
     let bad = |e: image_webp::DecodingError| BadImage::new(format!("damaged WebP: {e}"));
     let declared = u32::from_le_bytes([bytes[4], bytes[5], bytes[6], bytes[7]]) as usize;
     if declared.saturating_add(8) > bytes.len() {
@@ -188,7 +188,7 @@ fn webp(bytes: &[u8], exif: Exif) -> Result<Image, BadImage> {
         Ok(Some(block)) => orientation(block.strip_prefix(b"Exif\0\0").unwrap_or(&block)),
         _ => 1,
     };
-    Ok(if exif == Exif::Apply { image.upright(turn) } else { image })
+    Ok(if upright { image.upright(turn) } else { image })
 }
 
 #[cfg(test)]

@@ -3,25 +3,30 @@
 
 /// A kind of file that can be decoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub enum Kind {
+    /// Baseline or progressive.
     Jpeg,
+    /// Of any depth and colour; an animation gives its first frame.
     Png,
+    /// Lossy or lossless; an animation gives its first frame.
     Webp,
 }
 
 /// Size and colour as declared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Header {
-    pub(crate) width: usize,
-    pub(crate) height: usize,
+pub struct Header {
+    /// Pixels in a row.
+    pub width: usize,
+    /// Rows.
+    pub height: usize,
     /// Samples of a pixel that a decoder holds while it works, in bytes (progressive JPEG: coefficients).
-    pub(crate) bytes_per_pixel: usize,
+    pub bytes_per_pixel: usize,
     /// Whether there is no colour.
-    pub(crate) gray: bool,
+    pub gray: bool,
 }
 
 /// The kind of a file by its first 12 bytes.
-pub(crate) fn kind(bytes: &[u8]) -> Option<Kind> {
+pub fn kind(bytes: &[u8]) -> Option<Kind> {
     match bytes {
         [0xff, 0xd8, 0xff, ..] => Some(Kind::Jpeg),
         [0x89, b'P', b'N', b'G', 13, 10, 26, 10, ..] => Some(Kind::Png),
@@ -31,7 +36,7 @@ pub(crate) fn kind(bytes: &[u8]) -> Option<Kind> {
 }
 
 /// What a file that is not decodable seems to be.
-pub(crate) fn describe(bytes: &[u8]) -> &'static str {
+pub fn describe(bytes: &[u8]) -> &'static str {
     match bytes {
         [] => "the file is empty",
         [b'G', b'I', b'F', b'8', ..] => "a GIF; only JPEG, PNG and WebP are read",
@@ -51,7 +56,7 @@ pub(crate) fn describe(bytes: &[u8]) -> &'static str {
 }
 
 /// Size and colour of an image whose beginning is `bytes`; `None` when they do not say.
-pub(crate) fn header(bytes: &[u8]) -> Option<Header> {
+pub fn header(bytes: &[u8]) -> Option<Header> {
     match kind(bytes)? {
         Kind::Jpeg => jpeg(bytes),
         Kind::Png => {
@@ -68,7 +73,7 @@ pub(crate) fn header(bytes: &[u8]) -> Option<Header> {
 }
 
 /// The EXIF orientation (1 when absent or damaged) of a JPEG file.
-pub(crate) fn jpeg_orientation(bytes: &[u8]) -> u16 {
+pub fn jpeg_orientation(bytes: &[u8]) -> u16 {
     segments(bytes)
         .find_map(|(marker, body)| {
             (marker == 0xe1).then(|| bytes[body].strip_prefix(b"Exif\0\0")).flatten()
@@ -77,7 +82,7 @@ pub(crate) fn jpeg_orientation(bytes: &[u8]) -> u16 {
 }
 
 /// The orientation tag 0x0112 in the first directory of a TIFF block; 1 when absent or damaged.
-pub(crate) fn orientation(tiff: &[u8]) -> u16 {
+pub fn orientation(tiff: &[u8]) -> u16 {
     let read = || -> Option<u16> {
         let little = match tiff.get(..4)? {
             [b'I', b'I', 42, 0] => true,
@@ -107,7 +112,7 @@ pub(crate) fn orientation(tiff: &[u8]) -> u16 {
 }
 
 /// Where the picture data of a JPEG begins, and whether it is progressive.
-pub(crate) fn scan_start(bytes: &[u8]) -> Option<(usize, bool)> {
+pub fn scan_start(bytes: &[u8]) -> Option<(usize, bool)> {
     let mut start = 0;
     let mut frame = None;
     for (marker, body) in segments(bytes) {

@@ -1,15 +1,15 @@
 //! Fully connected layers. Weights are `[out, in]`; a layer is a 1x1 convolution of 1x1 maps.
 
-use super::conv::{ConvShape, Write, conv_backward_input, conv_backward_weight, conv_forward};
-use super::element::Element;
-use super::scratch::Scratch;
+use crate::conv::{Convolve, conv_backward_input, conv_backward_weight, conv_forward};
+use crate::scratch::Scratch;
+use crate::shapes::{ConvShape, Write};
 
 fn shape(rows: usize, inp: usize, out: usize) -> ConvShape {
     ConvShape { n: rows, h: 1, w: 1, c: inp, k: out, r: 1, stride: 1, pad: 0 }
 }
 
 /// `y = x wᵀ + bias` with x: `[rows, inp]`, w: `[out, inp]`, y: `[rows, out]`.
-pub fn linear_forward<T: Element>(
+pub fn linear_forward<T: Convolve>(
     rows: usize,
     inp: usize,
     out: usize,
@@ -29,7 +29,7 @@ pub fn linear_forward<T: Element>(
 }
 
 /// `dx = dy w`.
-pub fn linear_backward_input<T: Element>(
+pub fn linear_backward_input<T: Convolve>(
     rows: usize,
     inp: usize,
     out: usize,
@@ -43,7 +43,7 @@ pub fn linear_backward_input<T: Element>(
 }
 
 /// `dw += dyᵀ x` and `dbias += Σ_rows dy`.
-pub fn linear_backward_weight<T: Element>(
+pub fn linear_backward_weight<T: Convolve>(
     rows: usize,
     inp: usize,
     out: usize,
@@ -69,7 +69,8 @@ pub fn linear_backward_weight<T: Element>(
 }
 
 /// A product of two square matrices through a linear layer: what `swav bench gemm` times.
-pub(crate) struct SquareProduct {
+#[derive(Debug)]
+pub struct SquareProduct {
     n: usize,
     x: Vec<f32>,
     w: Vec<f32>,
@@ -79,13 +80,13 @@ pub(crate) struct SquareProduct {
 
 impl SquareProduct {
     /// Two `n` × `n` matrices.
-    pub(crate) fn new(n: usize) -> Self {
+    pub fn new(n: usize) -> Self {
         let fill = |step: usize| (0..n * n).map(|i| (i * step % 17) as f32 / 17.0 - 0.5).collect();
         Self { n, x: fill(5), w: fill(7), y: vec![0.0; n * n], scratch: Scratch::default() }
     }
 
     /// Computes it once.
-    pub(crate) fn run(&mut self) {
+    pub fn run(&mut self) {
         let n = self.n;
         linear_forward(n, n, n, &mut self.y, &self.x, &self.w, None, &mut self.scratch);
     }

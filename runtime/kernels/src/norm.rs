@@ -5,11 +5,11 @@
 //! channels' values repeated.
 
 use rayon::prelude::*;
+use swav_core::simd;
 
-use super::conv::Write;
-use super::element::Element;
-use super::isa;
-use super::passes::{Apply, BackwardApply, BackwardSums, Sums};
+use crate::element::Element;
+use crate::passes::{Apply, BackwardApply, BackwardSums, Sums};
+use crate::shapes::Write;
 
 /// Rows summed in the storage type before the sum moves to f64.
 const ROWS: usize = 64;
@@ -73,6 +73,7 @@ fn reduce<T: Element>(
 }
 
 /// Sum and sum of squares of every channel: `sums` `[2, c]` is overwritten.
+#[inline(never)]
 pub fn norm_sums<T: Element>(x: &[T], c: usize, sums: &mut [f64]) {
     assert!(
         c > 0 && x.len().is_multiple_of(c) && sums.len() == 2 * c,
@@ -81,11 +82,12 @@ pub fn norm_sums<T: Element>(x: &[T], c: usize, sums: &mut [f64]) {
         sums.len()
     );
     reduce::<T>(x.len() / c, c, sums, |start, end, sum, squares| {
-        isa::run(Sums { x: &x[start * c..end * c], sum, squares });
+        simd::run(Sums { x: &x[start * c..end * c], sum, squares });
     });
 }
 
 /// `out = scale · (x − mean) · rstd + shift (+ residual)`, then `max(·, 0)` if `relu`.
+#[inline(never)]
 pub fn norm_apply<T: Element>(
     out: &mut [T],
     x: &[T],
@@ -117,12 +119,13 @@ pub fn norm_apply<T: Element>(
     out.par_chunks_mut(chunk).enumerate().for_each(|(task, out)| {
         let here = task * chunk..task * chunk + out.len();
         let (x, residual) = (&x[here.clone()], residual.map(|r| &r[here]));
-        isa::run(Apply { out, x, residual, mean: &mean, slope: &slope, shift: &shift, relu });
+        simd::run(Apply { out, x, residual, mean: &mean, slope: &slope, shift: &shift, relu });
     });
 }
 
 /// `sums[..c] = Σ dz` and `sums[c..] = Σ dz · x̂` with `dz = dy · [out > 0]` if `relu`, else `dy`. `out` may be
 /// empty without `relu`.
+#[inline(never)]
 pub fn norm_backward_sums<T: Element>(
     dy: &[T],
     out: &[T],
@@ -151,7 +154,7 @@ pub fn norm_backward_sums<T: Element>(
     reduce::<T>(x.len() / c, c, sums, |start, end, sum, product| {
         let here = start * c..end * c;
         let out = relu.then(|| &out[here.clone()]);
-        isa::run(BackwardSums {
+        simd::run(BackwardSums {
             dy: &dy[here.clone()],
             out,
             x: &x[here],
@@ -165,6 +168,7 @@ pub fn norm_backward_sums<T: Element>(
 
 /// `dx = scale · rstd · (dz − (sums[..c] + x̂ · sums[c..]) / count)`, with the (reduced) sums of
 /// [`norm_backward_sums`] over `count` rows; `dx` is overwritten. The residual's gradient is `dz`.
+#[inline(never)]
 pub fn norm_backward_apply<T: Element>(
     dx: &mut [T],
     residual: Option<(&mut [T], Write)>,
@@ -211,7 +215,7 @@ pub fn norm_backward_apply<T: Element>(
         let out = relu.then(|| &out[here.clone()]);
         let (dy, x) = (&dy[here.clone()], &x[here]);
         let (slope, bend, level, mean) = (&slope[..], &bend[..], &level[..], &mean[..]);
-        isa::run(BackwardApply { dx, residual, dy, out, x, mean, slope, bend, level });
+        simd::run(BackwardApply { dx, residual, dy, out, x, mean, slope, bend, level });
     };
     match residual {
         None => dx.par_chunks_mut(chunk).enumerate().for_each(|(task, dx)| pass(task, dx, None)),

@@ -2,8 +2,9 @@
 //! and they are added in order.
 #![allow(unsafe_code)]
 
-use super::gemm::{Disjoint, PANEL};
-use super::scratch::Buffer;
+use crate::disjoint::Disjoint;
+use crate::gemm::PANEL;
+use crate::scratch::Buffer;
 
 /// The sums of every block: `[blocks, 2, columns]`, or nothing when nobody asks.
 pub(crate) struct Partial<'a> {

@@ -1,9 +1,10 @@
 //! The inner loops of batch normalisation. Each walks long rows; per-channel arrays have the length of one. The
 //! loops are plain, compiled once for every instruction set.
 
-use super::conv::Write;
-use super::element::Element;
-use super::isa::{Simd, WithSimd};
+use swav_core::simd::{Simd, WithSimd};
+
+use crate::element::Element;
+use crate::shapes::Write;
 
 /// `sum += Σ x`, `squares += Σ x²`.
 pub(crate) struct Sums<'a, T> {

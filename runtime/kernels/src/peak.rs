@@ -3,8 +3,7 @@
 use std::time::Instant;
 
 use pulp::{Simd, WithSimd};
-
-use super::isa;
+use swav_core::simd;
 
 /// Independent chains of multiply-adds: enough to cover the latency on two ports.
 const CHAINS: usize = 12;
@@ -33,12 +32,12 @@ impl WithSimd for Loop {
 }
 
 /// Billions of multiplications and additions per second, on `threads` threads together.
-pub(crate) fn peak_gflops(threads: usize, double: bool) -> f64 {
+pub fn peak_gflops(threads: usize, double: bool) -> f64 {
     let one = || {
         (0..3)
             .map(|_| {
                 let start = Instant::now();
-                let (sum, lanes) = isa::run(Loop);
+                let (sum, lanes) = simd::run(Loop);
                 std::hint::black_box(sum);
                 (2 * CHAINS * ROUNDS * lanes) as f64 / start.elapsed().as_secs_f64() / 1e9
             })

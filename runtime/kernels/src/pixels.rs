@@ -2,13 +2,14 @@
 
 use rayon::prelude::*;
 
-use super::element::Element;
+use crate::element::Element;
 
 /// Bytes converted by one task.
 const CHUNK: usize = 1 << 16;
 
 /// `out = (x / 255 − mean) / std` per channel, channels innermost. The 256 values of every channel are computed
 /// in f64 and rounded once.
+#[inline(never)]
 pub fn normalise_bytes<T: Element>(
     out: &mut [T],
     x: &[u8],

@@ -1,56 +1,14 @@
 //! Max and average pooling over NHWC maps.
 
 use rayon::prelude::*;
+use swav_core::simd::{self, Simd, WithSimd};
 
-use super::element::Element;
-use super::isa::{self, Simd, WithSimd};
-
-/// Sizes of a square max pooling; windows leave out what lies outside the map.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct PoolShape {
-    /// Images.
-    pub n: usize,
-    /// Input height.
-    pub h: usize,
-    /// Input width.
-    pub w: usize,
-    /// Channels.
-    pub c: usize,
-    /// Window height and width.
-    pub r: usize,
-    /// Distance between windows.
-    pub stride: usize,
-    /// Positions outside the map the first window starts.
-    pub pad: usize,
-}
-
-impl PoolShape {
-    /// Output height, `(h + 2 pad − r) / stride + 1`.
-    pub fn oh(&self) -> usize {
-        (self.h + 2 * self.pad - self.r) / self.stride + 1
-    }
-
-    /// Output width.
-    pub fn ow(&self) -> usize {
-        (self.w + 2 * self.pad - self.r) / self.stride + 1
-    }
-
-    fn check(&self, kernel: &str, x: usize, y: usize, argmax: usize) {
-        assert!(
-            self.r > 0 && self.r <= 16 && self.stride > 0 && self.pad * 2 <= self.r && self.c > 0,
-            "{kernel}: windows of 1 to 16 with padding of at most half, got {self:?}"
-        );
-        let (wanted_x, wanted_y) =
-            (self.n * self.h * self.w * self.c, self.n * self.oh() * self.ow() * self.c);
-        assert!(
-            (x, y, argmax) == (wanted_x, wanted_y, wanted_y),
-            "{kernel}: {self:?} wants {wanted_x} inputs and {wanted_y} outputs, got {x}, {y}, {argmax} places"
-        );
-    }
-}
+use crate::element::Element;
+use crate::shapes::PoolShape;
 
 /// Maximum of every window; `argmax` is its place `row · r + column` in the window, the first one on ties, and a
 /// NaN wins, as in PyTorch.
+#[inline(never)]
 pub fn max_pool_forward<T: Element>(s: &PoolShape, y: &mut [T], x: &[T], argmax: &mut [u8]) {
     s.check("max_pool_forward", x.len(), y.len(), argmax.len());
     let line = s.ow() * s.c;
@@ -59,7 +17,7 @@ pub fn max_pool_forward<T: Element>(s: &PoolShape, y: &mut [T], x: &[T], argmax:
     }
     y.par_chunks_mut(line).zip(argmax.par_chunks_mut(line)).enumerate().for_each(
         |(row, (y, argmax))| {
-            isa::run(MaxRow { s, x, image: row / s.oh(), i: row % s.oh(), y, argmax });
+            simd::run(MaxRow { s, x, image: row / s.oh(), i: row % s.oh(), y, argmax });
         },
     );
 }
@@ -134,6 +92,7 @@ fn window(s: &PoolShape, image: usize, i: usize, j: usize) -> impl Iterator<Item
 }
 
 /// Every output's gradient goes to the input it was taken from: `dx` is overwritten. One task an image.
+#[inline(never)]
 pub fn max_pool_backward<T: Element>(s: &PoolShape, dx: &mut [T], dy: &[T], argmax: &[u8]) {
     s.check("max_pool_backward", dx.len(), dy.len(), argmax.len());
     let (c, image_in, image_out) = (s.c, s.h * s.w * s.c, s.oh() * s.ow() * s.c);
@@ -156,6 +115,7 @@ pub fn max_pool_backward<T: Element>(s: &PoolShape, dx: &mut [T], dy: &[T], argm
 }
 
 /// Mean over the `hw` pixels of every image and channel: x: `[n, hw, c]`, y: `[n, c]`.
+#[inline(never)]
 pub fn avg_pool_forward<T: Element>(n: usize, hw: usize, c: usize, y: &mut [T], x: &[T]) {
     assert!(
         hw > 0 && c > 0 && x.len() == n * hw * c && y.len() == n * c,
@@ -174,6 +134,7 @@ pub fn avg_pool_forward<T: Element>(n: usize, hw: usize, c: usize, y: &mut [T], 
 }
 
 /// Gradient of [`avg_pool_forward`]: `dx` is overwritten.
+#[inline(never)]
 pub fn avg_pool_backward<T: Element>(n: usize, hw: usize, c: usize, dx: &mut [T], dy: &[T]) {
     assert!(
         hw > 0 && c > 0 && dx.len() == n * hw * c && dy.len() == n * c,

@@ -3,7 +3,7 @@
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::element::Element;
+use crate::element::Element;
 
 /// Elements in 64 bytes of the smallest type: the slack that aligns a buffer to a cache line.
 const SLACK: usize = 16;

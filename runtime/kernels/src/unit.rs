@@ -1,11 +1,12 @@
 //! Projection on the unit sphere.
 
-use super::element::Element;
+use crate::element::Element;
 
 /// Smallest norm a vector is divided by, as in `torch.nn.functional.normalize`.
 const FLOOR: f64 = 1e-12;
 
 /// `y = x / max(‖x‖, 1e-12)` for every row of `d` values; `norms` receives the divisors.
+#[inline(never)]
 pub fn l2_forward<T: Element>(y: &mut [T], x: &[T], d: usize, norms: &mut [T]) {
     assert!(
         d > 0 && y.len() == x.len() && x.len() == norms.len() * d,
@@ -22,6 +23,7 @@ pub fn l2_forward<T: Element>(y: &mut [T], x: &[T], d: usize, norms: &mut [T]) {
 }
 
 /// `dx = (dy − y ⟨y, dy⟩) / norm`; at the floor the norm is constant and `dx = dy / norm`.
+#[inline(never)]
 pub fn l2_backward<T: Element>(dx: &mut [T], dy: &[T], y: &[T], norms: &[T], d: usize) {
     assert!(
         d > 0 && dx.len() == dy.len() && dy.len() == y.len() && y.len() == norms.len() * d,

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use ndarray::Array2;
+use swav_kernels::conv::Convolve;
+use swav_kernels::scratch::Scratch;
 
-use super::Scratch;
-use super::element::Element;
 use super::infer::Infer;
 use super::memory::{Gradients, Memory, gradient_bytes, plan_bytes};
 use super::normalise::fill_input;
@@ -49,7 +49,7 @@ pub(crate) struct Pass<T> {
     pub(crate) memory: Memory<T>,
 }
 
-impl<T: Element> Pass<T> {
+impl<T: Convolve> Pass<T> {
     pub(crate) fn new(plan: Plan) -> Self {
         let memory = Memory::new(&plan);
         Self { plan, memory }
@@ -62,7 +62,7 @@ impl<T: Element> Pass<T> {
 }
 
 /// What only training needs.
-struct Training<T: Element> {
+struct Training<T: Convolve> {
     groups: Vec<Pass<T>>,
     head: Pass<T>,
     gradients: Gradients<T>,
@@ -74,7 +74,7 @@ struct Training<T: Element> {
 }
 
 /// The engine on the CPU, in f32, or in f64 for checks.
-pub(crate) struct CpuEngine<T: Element> {
+pub(crate) struct CpuEngine<T: Convolve> {
     pub(crate) network: Network,
     optim: Optim,
     images: usize,
@@ -91,7 +91,7 @@ pub(crate) struct CpuEngine<T: Element> {
     trace: Tensors,
 }
 
-impl<T: Element> CpuEngine<T> {
+impl<T: Convolve> CpuEngine<T> {
     /// Allocates everything and draws the start values.
     pub(crate) fn open(setup: Setup) -> Result<Self> {
         let Setup { network, optim, seed, images, accumulate, threads, training, comm, norm_comm } =
@@ -194,7 +194,7 @@ impl<T: Element> CpuEngine<T> {
     }
 }
 
-impl<T: Element> Training<T> {
+impl<T: Convolve> Training<T> {
     fn new(
         network: &Network,
         optim: &Optim,
@@ -258,7 +258,7 @@ impl<T: Element> Training<T> {
 }
 
 /// Bytes that training allocates for these plans, besides the parameters and the kernels' buffers.
-fn training_bytes<'a, T: Element>(
+fn training_bytes<'a, T: Convolve>(
     network: &Network,
     optim: &Optim,
     plans: impl Iterator<Item = &'a Plan> + Clone,
@@ -273,7 +273,7 @@ fn training_bytes<'a, T: Element>(
 }
 
 /// Bytes an engine will hold, before it is opened; the kernels' own buffers are left out.
-pub(crate) fn predicted_bytes<T: Element>(
+pub(crate) fn predicted_bytes<T: Convolve>(
     network: &Network,
     optim: &Optim,
     [images, accumulate, world]: [usize; 3],
@@ -313,7 +313,7 @@ fn joined_targets(batches: &[Batch], views: usize, images: usize) -> Vec<i32> {
     (0..views).flat_map(view).collect()
 }
 
-impl<T: Element> Engine for CpuEngine<T> {
+impl<T: Convolve> Engine for CpuEngine<T> {
     fn train_step(&mut self, batches: &[Batch], step: &Step) -> Result<()> {
         let pool = self.pool.clone();
         pool.install(|| self.step(batches, step))

@@ -1,6 +1,7 @@
 //! Between an engine's buffers and host arrays under published names.
 
-use super::element::Element;
+use swav_kernels::conv::Convolve;
+
 use super::objective::ObjectiveMemory;
 use super::optim::State;
 use crate::dist::Comm;
@@ -9,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::net::Network;
 use crate::net::params::{Param, Role, from_published, to_published};
 
-fn tensor<T: Element>(shape: &[usize], values: Vec<T>) -> Tensor {
+fn tensor<T: Convolve>(shape: &[usize], values: Vec<T>) -> Tensor {
     if size_of::<T>() == size_of::<f64>() {
         Tensor::f64(shape.to_vec(), values.iter().map(|v| v.to_f64()).collect())
     } else {
@@ -17,7 +18,7 @@ fn tensor<T: Element>(shape: &[usize], values: Vec<T>) -> Tensor {
     }
 }
 
-fn published<T: Element>(p: &Param, buffer: &[T]) -> Tensor {
+fn published<T: Convolve>(p: &Param, buffer: &[T]) -> Tensor {
     tensor(&p.shape, to_published(&p.shape, &buffer[p.range()]))
 }
 
@@ -31,7 +32,7 @@ fn moments<T>(state: &State<T>) -> Vec<(&'static str, &Vec<T>)> {
 }
 
 /// Everything that outlives a step. The queue is gathered from all ranks.
-pub(crate) fn snapshot<T: Element>(
+pub(crate) fn snapshot<T: Convolve>(
     network: &Network,
     params: &[T],
     running: &[T],
@@ -65,7 +66,7 @@ pub(crate) fn snapshot<T: Element>(
 }
 
 /// Replaces everything that outlives a step. Nothing is changed unless everything fits.
-pub(crate) fn restore<T: Element>(
+pub(crate) fn restore<T: Convolve>(
     network: &Network,
     snapshot: &Snapshot,
     params: &mut [T],
@@ -124,7 +125,7 @@ pub(crate) fn restore<T: Element>(
     Ok(())
 }
 
-fn cast<T: Element>(t: &Tensor) -> Vec<T> {
+fn cast<T: Convolve>(t: &Tensor) -> Vec<T> {
     match &t.values {
         Values::F32(x) => x.iter().map(|&v| T::from_f64(f64::from(v))).collect(),
         Values::F64(x) => x.iter().map(|&v| T::from_f64(v)).collect(),
@@ -190,7 +191,7 @@ fn network_queue(network: &Network) -> Option<Vec<usize>> {
 }
 
 /// The arrays of a traced step, in f64.
-pub(crate) fn trace<T: Element>(
+pub(crate) fn trace<T: Convolve>(
     network: &Network,
     grads: &[T],
     objective: &ObjectiveMemory<T>,

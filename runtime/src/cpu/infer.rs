@@ -1,10 +1,10 @@
 //! Inference: running statistics, a plan that frees slots as it goes, short batches padded and cut.
 
 use ndarray::Array2;
+use swav_kernels::conv::Convolve;
+use swav_kernels::linear::linear_forward;
 
-use super::element::Element;
 use super::engine::{CpuEngine, Pass};
-use super::linear::linear_forward;
 use super::memory::plan_bytes;
 use super::normalise::fill_rows;
 use super::walk::{Context, Running, forward};
@@ -26,14 +26,14 @@ pub(crate) struct Infer<T> {
     head: Pass<T>,
 }
 
-impl<T: Element> Infer<T> {
+impl<T: Convolve> Infer<T> {
     /// Bytes held.
     pub(crate) fn bytes(&self) -> u64 {
         plan_bytes::<T>(&self.backbone.plan) + plan_bytes::<T>(&self.head.plan)
     }
 }
 
-impl<T: Element> CpuEngine<T> {
+impl<T: Convolve> CpuEngine<T> {
     pub(crate) fn infer(&mut self, crops: &CropGroup, output: &Output) -> Result<Array2<f32>> {
         let channels = self.network.backbone.in_channels;
         if crops.channels != channels {

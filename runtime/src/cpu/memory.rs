@@ -1,6 +1,7 @@
 //! The memory of a plan: activations, what its ops keep for the walk in reverse, and gradients.
 
-use super::element::Element;
+use swav_kernels::element::Element;
+
 use crate::net::plan::{Kind, Mode, Plan};
 
 /// What one op of a plan keeps from the forward walk for the walk in reverse.

@@ -2,8 +2,8 @@
 //! embeddings. All are sums in f64 over fixed blocks of rows, combined in the order of the blocks.
 
 use rayon::prelude::*;
+use swav_kernels::element::Element;
 
-use super::element::Element;
 use crate::dist::Comm;
 use crate::error::Result;
 

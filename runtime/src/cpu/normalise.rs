@@ -1,9 +1,9 @@
 //! Pixels into the first slot of a plan.
 
 use rayon::prelude::*;
+use swav_kernels::element::Element;
+use swav_kernels::pixels::normalise_bytes;
 
-use super::element::Element;
-use super::pixels::normalise_bytes;
 use crate::batch::{CropGroup, Pixels};
 
 /// Values per task; a multiple of every number of channels in use.

@@ -4,17 +4,18 @@
 use std::cell::RefCell;
 use std::ops::Range;
 
-use super::Scratch;
-use super::element::Element;
-use super::linear::{linear_backward_input, linear_backward_weight, linear_forward};
 use swav_core::codes::{Rounds, Workspace, codes_into};
 use swav_core::loss::contrastive::{self, NtXent, nt_xent_into};
 use swav_core::loss::cross_entropy_into;
 use swav_core::loss::swapped::{Swapped as SwappedLoss, swapped_into};
 use swav_core::scores::normalize_prototypes;
 use swav_core::{Queue, Reduce};
+use swav_kernels::conv::Convolve;
+use swav_kernels::linear::{linear_backward_input, linear_backward_weight, linear_forward};
+use swav_kernels::scratch::Scratch;
+use swav_kernels::shapes::Write;
 
-use super::{Write, moments};
+use super::moments;
 use crate::dist::Comm;
 use crate::engine::{Stats, Step, Tensor, Tensors};
 use crate::error::{Error, Result};
@@ -22,7 +23,7 @@ use crate::net::Network;
 use crate::net::objective::{Objective, Swapped};
 
 /// All memory of the objective.
-pub(crate) struct ObjectiveMemory<T: Element> {
+pub(crate) struct ObjectiveMemory<T: Convolve> {
     views: usize,
     /// Images of the virtual batch on this rank.
     pub(super) images: usize,
@@ -47,7 +48,7 @@ pub(crate) struct ObjectiveMemory<T: Element> {
     pub(crate) stats: Stats,
 }
 
-impl<T: Element> ObjectiveMemory<T> {
+impl<T: Convolve> ObjectiveMemory<T> {
     /// Memory for `images` images of this rank's virtual batch.
     pub(crate) fn new(network: &Network, images: usize, world: usize) -> Self {
         let (views, d, k) = (network.views(), network.embedding_dim(), network.objective.scores());

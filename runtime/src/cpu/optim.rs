@@ -6,8 +6,8 @@
 //! published SwAV uses apex' LARC with η 0.001 and no clipping).
 
 use rayon::prelude::*;
+use swav_kernels::element::Element;
 
-use super::element::Element;
 use crate::config::{Lars, Optim, Optimizer};
 use crate::net::params::{Param, Params, Role};
 

@@ -1,28 +1,34 @@
 //! Random small plans, all ops, in f64: the walk in reverse against central differences along random directions.
 
-use super::Random;
-use crate::cpu::Scratch;
-use crate::cpu::memory::{Gradients, Memory};
-use crate::cpu::walk::{Context, Running, backward, forward};
+use swav_kernels::scratch::Scratch;
+
+use super::memory::{Gradients, Memory};
+use super::walk::{Context, Running, backward, forward};
 use crate::dist::Solo;
 use crate::net::params::{ParamId, Params};
 use crate::net::plan::{Builder, Kind, Mode, Plan, Shape, Slot};
+use crate::rng::{Stream, Use};
 
 /// Half the distance of the two points. With f''' and f of order 1 and rounding of order 1e-15, truncation is
 /// h²/6 ≈ 2e-11 and rounding 1e-15/h ≈ 1e-10.
 const H: f64 = 1e-5;
 
 /// A number from `least..=most`.
-fn pick(random: &mut Random, least: usize, most: usize) -> usize {
-    least + (random.next() >> 33) as usize % (most - least + 1)
+fn pick(random: &mut Stream, least: usize, most: usize) -> usize {
+    least + random.below((most - least + 1) as u64) as usize
 }
 
-fn coin(random: &mut Random) -> bool {
-    random.next() >> 63 == 1
+fn coin(random: &mut Stream) -> bool {
+    random.bernoulli(0.5)
+}
+
+/// Uniform in [-1, 1).
+fn values(random: &mut Stream, len: usize) -> Vec<f64> {
+    (0..len).map(|_| random.range(-1.0, 1.0)).collect()
 }
 
 /// A stem, up to three blocks, pools, and a head.
-fn build(random: &mut Random, params: &mut Params, rows: usize) -> Plan {
+fn build(random: &mut Stream, params: &mut Params, rows: usize) -> Plan {
     let from = Shape { h: pick(random, 6, 11), w: pick(random, 6, 11), c: pick(random, 1, 3) };
     let mut b = Builder::new(params, from);
     let imagenet = coin(random);
@@ -56,7 +62,7 @@ fn build(random: &mut Random, params: &mut Params, rows: usize) -> Plan {
 }
 
 /// One to three convolutions, around them nothing, the identity, or a convolution of its own.
-fn block(random: &mut Random, b: &mut Builder<'_>, x: Slot, i: usize) -> Slot {
+fn block(random: &mut Stream, b: &mut Builder<'_>, x: Slot, i: usize) -> Slot {
     let from = b.shape(x);
     let stride = if from.h.min(from.w) > 3 { pick(random, 1, 2) } else { 1 };
     let planes = if coin(random) { from.c } else { pick(random, 2, 4) };
@@ -168,38 +174,38 @@ fn places(
 #[test]
 fn gradients_of_random_plans_are_central_differences() {
     const PLANS: usize = 60;
-    let mut random = Random::new(20);
+    let mut random = Stream::new(20, Use::Initialisation, 0);
     let (mut held, mut kinked, mut seen) = (0, 0, std::collections::BTreeSet::new());
     while held < PLANS {
         let rows = pick(&mut random, 3, 6);
         let mut params = Params::default();
         let plan = build(&mut random, &mut params, rows);
-        let mut values = vec![0.0; params.buffer_len()];
+        let mut point = vec![0.0; params.buffer_len()];
         for (i, p) in params.entries().iter().enumerate() {
             // Norms away from 1 and 0, everything else as drawn at the start of a run.
-            let start = params.initial(ParamId(i), random.next());
-            for (v, s) in values[p.range()].iter_mut().zip(start) {
-                *v = s + 0.3 * random.unit();
+            let start = params.initial(ParamId(i), random.bits64());
+            for (v, s) in point[p.range()].iter_mut().zip(start) {
+                *v = s + 0.3 * random.range(-1.0, 1.0);
             }
         }
-        let input: Vec<f64> = random.values(plan.len(0));
-        let weights: Vec<f64> = random.values(plan.len(plan.output()));
-        let along: Vec<f64> = random.values(values.len());
-        let along_input: Vec<f64> = random.values(input.len());
+        let input: Vec<f64> = values(&mut random, plan.len(0));
+        let weights: Vec<f64> = values(&mut random, plan.len(plan.output()));
+        let along: Vec<f64> = values(&mut random, point.len());
+        let along_input: Vec<f64> = values(&mut random, input.len());
         let memory = Memory::new(&plan);
         let mut trial = Trial { plan, params, weights, memory, scratch: Scratch::default() };
         let step = |at: &[f64], to: &[f64], h: f64| -> Vec<f64> {
             at.iter().zip(to).map(|(a, d)| a + h * d).collect()
         };
         let ends =
-            [-H, H].map(|h| trial.run(&step(&values, &along, h), &step(&input, &along_input, h)));
-        let (_, sides) = trial.run(&values, &input);
+            [-H, H].map(|h| trial.run(&step(&point, &along, h), &step(&input, &along_input, h)));
+        let (_, sides) = trial.run(&point, &input);
         if ends.iter().any(|(_, s)| *s != sides) {
             kinked += 1;
             continue;
         }
         let difference = (ends[1].0 - ends[0].0) / (2.0 * H);
-        let (grads, grad_input) = trial.gradient(&values);
+        let (grads, grad_input) = trial.gradient(&point);
         let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(x, y)| x * y).sum::<f64>();
         let found = dot(&grads, &along) + dot(&grad_input, &along_input);
         // A random direction has about the size ‖g‖ of unit components; it may be smaller by chance, the

@@ -2,8 +2,8 @@
 //! which one rank would have pushed them.
 
 use swav_core::Queue;
+use swav_kernels::conv::Convolve;
 
-use super::element::Element;
 use super::objective::ObjectiveMemory;
 use crate::dist::Comm;
 use crate::error::Result;
@@ -33,7 +33,7 @@ fn blocks(
     }
 }
 
-impl<T: Element> ObjectiveMemory<T> {
+impl<T: Convolve> ObjectiveMemory<T> {
     /// The queue of all ranks; every rank must ask.
     pub(crate) fn gather_queue(&self, comm: &dyn Comm) -> Result<Option<Whole>> {
         let Some(queue) = &self.queue else { return Ok(None) };

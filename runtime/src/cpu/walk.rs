@@ -4,14 +4,18 @@
 //! an application, both ways. Parameter gradients always accumulate; activation gradients are written as the
 //! plan says.
 
-use super::conv::{conv_backward_input, conv_backward_weight, conv_forward};
-use super::element::Element;
-use super::linear::{linear_backward_input, linear_backward_weight, linear_forward};
+use swav_kernels::conv::Convolve;
+use swav_kernels::conv::{conv_backward_input, conv_backward_weight, conv_forward};
+use swav_kernels::linear::{linear_backward_input, linear_backward_weight, linear_forward};
+use swav_kernels::norm::{norm_apply, norm_backward_apply, norm_backward_sums, norm_sums};
+use swav_kernels::pool::{
+    avg_pool_backward, avg_pool_forward, max_pool_backward, max_pool_forward,
+};
+use swav_kernels::scratch::Scratch;
+use swav_kernels::shapes::{ConvShape, PoolShape, Write};
+use swav_kernels::unit::{l2_backward, l2_forward};
+
 use super::memory::{Gradients, Kept, Memory};
-use super::norm::{norm_apply, norm_backward_apply, norm_backward_sums, norm_sums};
-use super::pool::{avg_pool_backward, avg_pool_forward, max_pool_backward, max_pool_forward};
-use super::unit::{l2_backward, l2_forward};
-use super::{ConvShape, PoolShape, Scratch, Write};
 use crate::dist::Comm;
 use crate::error::Result;
 use crate::net::params::{ParamId, Params};
@@ -30,7 +34,7 @@ pub(crate) struct Context<'a, T> {
     pub(crate) scratch: &'a mut Scratch<T>,
 }
 
-impl<T: Element> Context<'_, T> {
+impl<T: Convolve> Context<'_, T> {
     fn param(&self, id: ParamId) -> &[T] {
         &self.params[self.table.get(id).range()]
     }
@@ -79,7 +83,7 @@ fn write(flow: Flow) -> Write {
 }
 
 /// Walks a plan forwards from its filled input.
-pub(crate) fn forward<T: Element>(
+pub(crate) fn forward<T: Convolve>(
     plan: &Plan,
     memory: &mut Memory<T>,
     cx: &mut Context<'_, T>,
@@ -131,7 +135,7 @@ pub(crate) fn forward<T: Element>(
 }
 
 /// The op without its norm: `y` from `x`.
-fn compute<T: Element>(
+fn compute<T: Convolve>(
     plan: &Plan,
     op: &Op,
     y: &mut [T],
@@ -177,7 +181,7 @@ fn compute<T: Element>(
 }
 
 /// Mean and 1/deviation per channel, from the reduced sums of the batch or from the running statistics.
-fn statistics<T: Element>(
+fn statistics<T: Convolve>(
     norm: &Norm,
     kept: &mut Kept<T>,
     sums: &mut [f64],
@@ -218,7 +222,7 @@ fn statistics<T: Element>(
 }
 
 /// Walks a plan in reverse from the filled gradient of its output; parameter gradients are added to `grads`.
-pub(crate) fn backward<T: Element>(
+pub(crate) fn backward<T: Convolve>(
     plan: &Plan,
     memory: &mut Memory<T>,
     gradients: &mut Gradients<T>,
@@ -264,7 +268,7 @@ pub(crate) fn backward<T: Element>(
 }
 
 #[allow(clippy::too_many_arguments)]
-fn norm_backward<T: Element>(
+fn norm_backward<T: Convolve>(
     plan: &Plan,
     op: &Op,
     norm: &Norm,
@@ -317,7 +321,7 @@ fn norm_backward<T: Element>(
 
 /// The gradient `dy` of an op's output before its norm, sent to its input and its weights.
 #[allow(clippy::too_many_arguments)]
-fn send_back<T: Element>(
+fn send_back<T: Convolve>(
     plan: &Plan,
     op: &Op,
     dy: &[T],

@@ -4,14 +4,12 @@
 //! to bytes as Pillow does). Whatever follows runs on planes of f32 in the published order (flip, colour
 //! jitter, grayscale, blur) and is rounded once. Every crop of an image is cut from the same decoded pixels.
 
-use fast_image_resize::images::{Image as ResizeTarget, ImageRef};
-use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
 use swav_core::simd::{self, Simd, WithSimd};
+use swav_images::{Image, Resizer};
 
 use super::blur::Blur;
 use super::color;
 use super::draw::{Address, CropDraw};
-use super::image::Image;
 use crate::config::{Augment, Crops};
 
 /// All views of an image in view order, `[size, size, channels]` bytes each.
@@ -31,18 +29,12 @@ pub fn crops(image: &Image, at: Address, crops: &[Crops], augment: &Augment) -> 
 }
 
 /// Cuts crops; keeps the memory it works in between calls.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub struct Cutter {
     resizer: Resizer,
     resized: Vec<u8>,
     planes: Vec<f32>,
     blur: Blur,
-}
-
-impl std::fmt::Debug for Cutter {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Cutter").finish_non_exhaustive()
-    }
 }
 
 impl Cutter {
@@ -60,7 +52,7 @@ impl Cutter {
         let region = [draw.left, draw.top, draw.width, draw.height].map(|x| x as f64);
         let plain = draw.jitter.is_none() && !draw.grayscale && draw.blur.is_none();
         if plain {
-            resize(&mut self.resizer, image, region, size, out);
+            self.resizer.resize(image, region, size, out);
             if draw.flip {
                 out.chunks_exact_mut(size * image.channels)
                     .for_each(|row| mirror(row, image.channels));
@@ -68,7 +60,7 @@ impl Cutter {
             return;
         }
         self.resized.resize(out.len(), 0);
-        resize(&mut self.resizer, image, region, size, &mut self.resized);
+        self.resizer.resize(image, region, size, &mut self.resized);
         self.planes.resize(out.len(), 0.0);
         if let Some(sigma) = draw.blur {
             self.blur.prepare(sigma, size);
@@ -113,7 +105,7 @@ impl Cutter {
             crop as f64 * scale[0],
             crop as f64 * scale[1],
         ];
-        resize(&mut self.resizer, image, region, crop, out);
+        self.resizer.resize(image, region, crop, out);
     }
 }
 
@@ -122,30 +114,6 @@ pub fn eval_crop(image: &Image, resize: usize, crop: usize) -> Vec<u8> {
     let mut out = vec![0; crop * crop * image.channels];
     Cutter::default().centre(image, resize, crop, &mut out);
     out
-}
-
-/// Resizes a region (left, top, width, height) of an image to `size` × `size`.
-fn resize(resizer: &mut Resizer, image: &Image, region: [f64; 4], size: usize, out: &mut [u8]) {
-    let [left, top, width, height] = region;
-    let kind = match image.channels {
-        1 => PixelType::U8,
-        2 => PixelType::U8x2,
-        3 => PixelType::U8x3,
-        4 => PixelType::U8x4,
-        n => panic!("an image has 1 to 4 channels, not {n}"),
-    };
-    let source = ImageRef::new(image.width as u32, image.height as u32, &image.pixels, kind)
-        .expect("an image holds as many bytes as its shape says");
-    let mut target = ResizeTarget::from_slice_u8(size as u32, size as u32, out, kind)
-        .expect("the length was checked above");
-    // Rounding may carry a region past the edge by less than a part in 10¹².
-    let width = width.min(image.width as f64 - left);
-    let height = height.min(image.height as f64 - top);
-    let options = ResizeOptions::new()
-        .resize_alg(ResizeAlg::Convolution(FilterType::Bilinear))
-        .use_alpha(false)
-        .crop(left, top, width, height);
-    resizer.resize(&source, &mut target, &options).expect("the region lies inside of the image");
 }
 
 /// Reverses the pixels of a row.

@@ -1,10 +1,9 @@
 use super::*;
-use crate::config::Exif;
 use crate::data::draw::Jitter;
 
 fn fixture(name: &str) -> Image {
-    let path = format!("{}/src/data/testdata/{name}.png", env!("CARGO_MANIFEST_DIR"));
-    crate::data::decode(&std::fs::read(path).unwrap(), 3, Exif::Ignore).unwrap()
+    let path = format!("{}/images/testdata/{name}.png", env!("CARGO_MANIFEST_DIR"));
+    swav_images::decode(&std::fs::read(path).unwrap(), 3, false).unwrap()
 }
 
 fn whole(image: &Image) -> CropDraw {

@@ -1,7 +1,8 @@
 //! The images that are part of the program: 5,000 training and 3,000 test images of Fashion-MNIST (Zalando SE, MIT
 //! licence; `runtime/data/fashion-mnist/`), 28 × 28 pixels, one channel, ten classes. Nothing is fetched.
 
-use super::image::Image;
+use swav_images::Image;
+
 use super::source::Dataset;
 use crate::rng::{Stream, Use};
 

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crossbeam_channel::Sender;
+use swav_images::{BadImage, Image};
 
 use super::augment::Cutter;
-use super::image::{BadImage, Image};
 use super::source::Dataset;
 use super::stream::Ahead;
 use super::workers::{self, share};

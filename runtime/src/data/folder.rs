@@ -15,9 +15,9 @@ use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
+use swav_images::header;
 use walkdir::{DirEntry, WalkDir};
 
-use super::header;
 use super::names::{Names, escape};
 
 /// A file or folder that was left out, and why.

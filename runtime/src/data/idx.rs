@@ -5,8 +5,9 @@ use std::fs::File;
 use std::io::{BufReader, Read};
 use std::path::{Path, PathBuf};
 
+use swav_images::BadImage;
+
 use super::Part;
-use super::image::BadImage;
 use crate::error::{Error, Result};
 
 /// The bytes of an IDX file and their shape.

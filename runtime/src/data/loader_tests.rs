@@ -1,7 +1,10 @@
+use std::time::{Duration, Instant};
+
+use swav_images::Image;
+
 use super::*;
 use crate::config::DataConfig;
-use crate::data::{Image, Part, crops};
-use std::time::{Duration, Instant};
+use crate::data::{Part, crops};
 
 fn images(n: usize) -> Arc<Dataset> {
     let image = |i: usize| {
@@ -129,8 +132,8 @@ fn too_few_images_are_refused_with_the_numbers() {
 /// A folder of `n` small PNG files of which those in `damaged` are text.
 fn folder(n: usize, damaged: &[usize]) -> (tempfile::TempDir, Arc<Dataset>) {
     let dir = tempfile::tempdir().unwrap();
-    let png = std::fs::read(format!("{}/src/data/testdata/rgba.png", env!("CARGO_MANIFEST_DIR")))
-        .unwrap();
+    let png =
+        std::fs::read(format!("{}/images/testdata/rgba.png", env!("CARGO_MANIFEST_DIR"))).unwrap();
     for i in 0..n {
         let bytes = if damaged.contains(&i) { b"damaged".as_slice() } else { &png };
         std::fs::write(dir.path().join(format!("{i:03}.png")), bytes).unwrap();

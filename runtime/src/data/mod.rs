@@ -11,14 +11,11 @@
 mod augment;
 mod blur;
 mod color;
-mod decode;
 pub mod demo;
 mod draw;
 mod eval;
 mod folder;
-mod header;
 mod idx;
-mod image;
 mod list;
 mod loader;
 mod names;
@@ -27,11 +24,9 @@ mod stream;
 mod workers;
 
 pub use augment::{Cutter, crops, eval_crop};
-pub use decode::{MAX_ASPECT, MAX_BYTES, MAX_FILE, MAX_PIXELS, MAX_SIDE, decode};
 pub use draw::{Address, CropDraw, Jitter};
 pub use eval::{Change, EvalBatch, EvalConfig, EvalLoader};
 pub use folder::Skipped;
-pub use image::{BadImage, Image};
 pub use loader::{BadRecord, Loader, LoaderConfig};
 pub use names::escape;
 pub use source::Dataset;

@@ -5,10 +5,12 @@ use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
+use swav_images::{BadImage, Image};
+use swav_images::{MAX_FILE, decode, header};
+
 use super::folder::{self, Skipped};
-use super::image::{BadImage, Image};
 use super::names::{Names, escape};
-use super::{MAX_FILE, Part, decode, header, idx, list};
+use super::{Part, idx, list};
 use crate::config::{DataConfig, Exif};
 use crate::error::{Error, Result};
 
@@ -274,7 +276,7 @@ impl Dataset {
     pub fn read(&self, i: usize, channels: usize) -> std::result::Result<Image, BadImage> {
         match &self.store {
             Store::Folder { root, names } | Store::List { root, names } => {
-                decode(&read_file(&root.join(names.path(i)))?, channels, self.exif)
+                decode(&read_file(&root.join(names.path(i)))?, channels, self.exif == Exif::Apply)
             }
             Store::Stack { height, width, channels: stored, pixels } => {
                 let size = height * width * stored;

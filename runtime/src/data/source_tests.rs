@@ -1,10 +1,12 @@
-use super::*;
 use std::fs;
 use std::os::unix::fs::symlink;
+
 use tempfile::tempdir;
 
+use super::*;
+
 fn fixture(name: &str) -> Vec<u8> {
-    fs::read(format!("{}/src/data/testdata/{name}", env!("CARGO_MANIFEST_DIR"))).unwrap()
+    fs::read(format!("{}/images/testdata/{name}", env!("CARGO_MANIFEST_DIR"))).unwrap()
 }
 
 fn open(path: &Path) -> Result<Dataset> {

@@ -1,5 +1,6 @@
+use swav_images::Image;
+
 use super::*;
-use crate::data::Image;
 
 fn dataset() -> Arc<Dataset> {
     let images = (0..70u8).map(|i| Image::new(6, 4, 1, vec![i; 24])).collect();

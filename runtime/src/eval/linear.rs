@@ -226,8 +226,8 @@ mod tests {
     #[test]
     fn classes_that_features_separate_are_learned_and_repeat_to_the_bit() {
         use crate::config::Stem;
-        use crate::data::Image;
         use crate::device::{Device, Options, Precision, open};
+        use swav_images::Image;
         let mut config = Config {
             crops: vec![Crops { count: 2, size: 8, scale: [0.2, 1.0], ratio: [0.75, 1.3] }],
             ..Config::default()

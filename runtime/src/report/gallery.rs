@@ -5,13 +5,14 @@ use std::sync::Arc;
 
 use ndarray::{Array2, Axis};
 use rayon::prelude::*;
+use swav_images::Image;
 
 use super::chart::{Chart, Series};
 use super::html::escape;
 use super::images::{data_url, tag, thumbnail};
 use super::views::spread;
 use crate::batch::{CropGroup, Pixels};
-use crate::data::{Dataset, Image, eval_crop};
+use crate::data::{Dataset, eval_crop};
 use crate::engine::Output;
 use crate::error::{Error, Result};
 use crate::eval::features::eval_sizes;

@@ -1,7 +1,9 @@
 //! Images as they stand in a page: PNG in base64.
 
+use swav_images::Image;
+
 use super::html::{base64, escape};
-use crate::data::{Image, eval_crop};
+use crate::data::eval_crop;
 
 /// An image as a `data:` address. Colour with alpha loses its alpha.
 pub(super) fn data_url(image: &Image) -> String {

@@ -1,6 +1,7 @@
+use swav_images::Image;
+
 use super::*;
 use crate::config::{Crops, Stem};
-use crate::data::Image;
 use crate::rng::{Stream, Use};
 
 fn run(config: &Config, lines: &str) -> tempfile::TempDir {

@@ -2,10 +2,12 @@
 
 use std::fmt::Write;
 
+use swav_images::Image;
+
 use super::html::escape;
 use super::images::{data_url, shrink, tag};
 use crate::config::Config;
-use crate::data::{Address, CropDraw, Dataset, Image, crops};
+use crate::data::{Address, CropDraw, Dataset, crops};
 
 /// Images whose crops are shown.
 const IMAGES: usize = 4;

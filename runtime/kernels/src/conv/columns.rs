@@ -5,11 +5,11 @@ use std::sync::Mutex;
 
 use rayon::prelude::*;
 
-use super::conv::{ConvShape, Write};
-use super::element::{Element, Strided};
 use super::gather::Gather;
-use super::norm;
-use super::scratch::Scratch;
+use crate::element::{Element, Strided};
+use crate::norm;
+use crate::scratch::Scratch;
+use crate::shapes::{ConvShape, Write};
 
 /// Output pixels of one task.
 const ROWS: usize = 256;

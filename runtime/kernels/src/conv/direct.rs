@@ -5,14 +5,16 @@
 //! a tile in the second-level cache; from there a panel is written out while its statistics are taken.
 #![allow(unsafe_code)]
 
-use super::conv::{ConvShape, Write};
+use swav_core::simd::{self, Simd, WithSimd};
+
 use super::gather::Gather;
-use super::gemm::{DEPTH, Disjoint, Left, PANEL, PITCH, Panel};
-use super::isa::{self, Simd, WithSimd};
 use super::pack;
-use super::partial::Partial;
-use super::scratch::{Buffer, Scratch, Workers};
 use super::winograd;
+use crate::disjoint::Disjoint;
+use crate::gemm::{DEPTH, Left, PANEL, PITCH, Panel};
+use crate::partial::Partial;
+use crate::scratch::{Buffer, Scratch, Workers};
+use crate::shapes::{ConvShape, Write};
 
 /// Most grid positions of a task, and so most rows summed in f32.
 const ROWS: usize = 112;
@@ -80,7 +82,7 @@ impl Phase {
     }
 }
 
-/// See [`super::conv::conv_forward`].
+/// See [`crate::conv::conv_forward`].
 pub(crate) fn forward(
     s: &ConvShape,
     y: &mut [f32],
@@ -108,7 +110,7 @@ pub(crate) fn forward(
     product.run(y, sums, &mut scratch.sums, &mut scratch.workers);
 }
 
-/// See [`super::conv::conv_backward_input`].
+/// See [`crate::conv::conv_backward_input`].
 pub(crate) fn backward_input(
     s: &ConvShape,
     dx: &mut [f32],
@@ -196,7 +198,7 @@ impl Product<'_> {
                     out: &out,
                     write: self.write,
                 };
-                let taken = isa::run(finish);
+                let taken = simd::run(finish);
                 // SAFETY: sums of this block of rows and these columns belong to this task alone.
                 unsafe { partial.put(index, first, columns, &taken) };
             }

@@ -5,9 +5,10 @@
 
 use std::ops::Range;
 
-use super::conv::ConvShape;
-use super::element::Element;
-use super::isa::{self, Simd, WithSimd};
+use swav_core::simd::{self, Simd, WithSimd};
+
+use crate::element::Element;
+use crate::shapes::ConvShape;
 
 /// Where the windows of a product lie. Window (i, j) of the grid covers source rows `i·stride + y0 ..+ ny` and
 /// source columns `j·stride + x0 ..+ nx`.
@@ -72,7 +73,7 @@ impl Gather {
         rows: Range<usize>,
         columns: Range<usize>,
     ) {
-        isa::run(Windows { gather: self, target, pitch, source, rows, columns });
+        simd::run(Windows { gather: self, target, pitch, source, rows, columns });
     }
 }
 

@@ -1,83 +1,22 @@
 //! Two-dimensional convolution and its two gradients. Activations are NHWC, weights K R S C.
 
-use super::element::Element;
-use super::scratch::Scratch;
+pub(crate) mod columns;
+pub(crate) mod direct;
+pub(crate) mod gather;
+pub(crate) mod pack;
+pub(crate) mod weight;
+pub(crate) mod winograd;
+pub(crate) mod winograd_weight;
 
-/// Sizes of a square convolution.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct ConvShape {
-    /// Images.
-    pub n: usize,
-    /// Input height.
-    pub h: usize,
-    /// Input width.
-    pub w: usize,
-    /// Input channels.
-    pub c: usize,
-    /// Output channels.
-    pub k: usize,
-    /// Kernel height and width.
-    pub r: usize,
-    /// Distance between windows.
-    pub stride: usize,
-    /// Zeros around the input.
-    pub pad: usize,
-}
-
-impl ConvShape {
-    /// Output height, `(h + 2 pad − r) / stride + 1`.
-    pub fn oh(&self) -> usize {
-        (self.h + 2 * self.pad - self.r) / self.stride + 1
-    }
-
-    /// Output width.
-    pub fn ow(&self) -> usize {
-        (self.w + 2 * self.pad - self.r) / self.stride + 1
-    }
-
-    /// Output pixels of all images.
-    pub fn out_rows(&self) -> usize {
-        self.n * self.oh() * self.ow()
-    }
-
-    /// Values under one window, `r² c`.
-    pub fn window(&self) -> usize {
-        self.r * self.r * self.c
-    }
-
-    fn check(&self, kernel: &str, x: usize, w: usize, y: usize) {
-        assert!(
-            self.r > 0 && self.stride > 0 && self.c > 0 && self.k > 0,
-            "{kernel}: empty shape {self:?}"
-        );
-        assert!(
-            self.h + 2 * self.pad >= self.r && self.w + 2 * self.pad >= self.r,
-            "{kernel}: no window in {self:?}"
-        );
-        let wanted =
-            (self.n * self.h * self.w * self.c, self.k * self.window(), self.out_rows() * self.k);
-        assert!(
-            (x, w, y) == wanted,
-            "{kernel}: {self:?} wants (input, weights, output) {wanted:?}, got {:?}",
-            (x, w, y)
-        );
-    }
-}
-
-/// How a result is written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Write {
-    /// Replaces what was there, which is not read.
-    Assign,
-    /// Adds to what is there.
-    Accumulate,
-}
+use crate::element::Element;
+use crate::scratch::Scratch;
+use crate::shapes::{ConvShape, Write};
 
 /// `y[n, i, j, k] = Σ x[n, i·stride + r − pad, j·stride + s − pad, c] · w[k, r, s, c]`.
 ///
 /// `sums`, when asked for, is overwritten with the sum and the sum of squares over all pixels of every output
 /// channel: `[2, k]`.
-pub fn conv_forward<T: Element>(
+pub fn conv_forward<T: Convolve>(
     s: &ConvShape,
     y: &mut [T],
     x: &[T],
@@ -90,11 +29,11 @@ pub fn conv_forward<T: Element>(
         sums.as_ref().is_none_or(|sums| sums.len() == 2 * s.k),
         "conv_forward: sums for {s:?} are [2, k]"
     );
-    T::conv_forward(s, y, x, w, sums, scratch);
+    T::forward(s, y, x, w, sums, scratch);
 }
 
 /// Gradient of [`conv_forward`] with respect to its input, from `dy` of the output's shape.
-pub fn conv_backward_input<T: Element>(
+pub fn conv_backward_input<T: Convolve>(
     s: &ConvShape,
     dx: &mut [T],
     write: Write,
@@ -103,11 +42,11 @@ pub fn conv_backward_input<T: Element>(
     scratch: &mut Scratch<T>,
 ) {
     s.check("conv_backward_input", dx.len(), w.len(), dy.len());
-    T::conv_backward_input(s, dx, write, dy, w, scratch);
+    T::backward_input(s, dx, write, dy, w, scratch);
 }
 
 /// Adds the gradient of [`conv_forward`] with respect to its weights to `dw`.
-pub fn conv_backward_weight<T: Element>(
+pub fn conv_backward_weight<T: Convolve>(
     s: &ConvShape,
     dw: &mut [T],
     dy: &[T],
@@ -115,5 +54,79 @@ pub fn conv_backward_weight<T: Element>(
     scratch: &mut Scratch<T>,
 ) {
     s.check("conv_backward_weight", x.len(), dw.len(), dy.len());
-    T::conv_backward_weight(s, dw, dy, x, scratch);
+    T::backward_weight(s, dw, dy, x, scratch);
 }
+
+/// Which kernels convolve a storage type: `f32` by the fast ones, `f64` by products of unfolded windows. Called
+/// through [`conv_forward`] and its like, which check the sizes.
+pub trait Convolve: Element {
+    /// [`conv_forward`] of this type.
+    fn forward(
+        s: &ConvShape,
+        y: &mut [Self],
+        x: &[Self],
+        w: &[Self],
+        sums: Option<&mut [f64]>,
+        scratch: &mut Scratch<Self>,
+    );
+
+    /// [`conv_backward_input`] of this type.
+    fn backward_input(
+        s: &ConvShape,
+        dx: &mut [Self],
+        write: Write,
+        dy: &[Self],
+        w: &[Self],
+        scratch: &mut Scratch<Self>,
+    );
+
+    /// [`conv_backward_weight`] of this type.
+    fn backward_weight(
+        s: &ConvShape,
+        dw: &mut [Self],
+        dy: &[Self],
+        x: &[Self],
+        scratch: &mut Scratch<Self>,
+    );
+}
+
+macro_rules! convolve {
+    ($type:ty, $forward:path, $backward_input:path, $backward_weight:path) => {
+        impl Convolve for $type {
+            fn forward(
+                s: &ConvShape,
+                y: &mut [Self],
+                x: &[Self],
+                w: &[Self],
+                sums: Option<&mut [f64]>,
+                scratch: &mut Scratch<Self>,
+            ) {
+                $forward(s, y, x, w, sums, scratch);
+            }
+
+            fn backward_input(
+                s: &ConvShape,
+                dx: &mut [Self],
+                write: Write,
+                dy: &[Self],
+                w: &[Self],
+                scratch: &mut Scratch<Self>,
+            ) {
+                $backward_input(s, dx, write, dy, w, scratch);
+            }
+
+            fn backward_weight(
+                s: &ConvShape,
+                dw: &mut [Self],
+                dy: &[Self],
+                x: &[Self],
+                scratch: &mut Scratch<Self>,
+            ) {
+                $backward_weight(s, dw, dy, x, scratch);
+            }
+        }
+    };
+}
+
+convolve!(f32, direct::forward, direct::backward_input, weight::backward_weight);
+convolve!(f64, columns::forward, columns::backward_input, columns::backward_weight);

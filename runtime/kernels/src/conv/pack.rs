@@ -3,12 +3,12 @@
 use std::ops::Range;
 
 use rayon::prelude::*;
+use swav_core::simd::{self, Simd, WithSimd};
 
-use super::conv::ConvShape;
 use super::direct::Phase;
-use super::gemm::PANEL;
-use super::isa::{self, Simd, WithSimd};
 use super::winograd::{POINTS, transform_weights};
+use crate::gemm::PANEL;
+use crate::shapes::ConvShape;
 
 /// Values of a channel transposed at a time: a cache line, so that the lines of several channels are under way.
 const BLOCK: usize = 16;
@@ -78,7 +78,7 @@ pub(crate) fn winograd_forward(packed: &mut [f32], s: &ConvShape, w: &[f32]) {
         if channels.len() < PANEL {
             packed.fill(0.0);
         }
-        isa::run(TransformForward {
+        simd::run(TransformForward {
             packed,
             w: &w[channels.start * 9 * s.c..channels.end * 9 * s.c],
             c: s.c,
@@ -93,7 +93,7 @@ pub(crate) fn winograd_backward(packed: &mut [f32], s: &ConvShape, w: &[f32]) {
         if channels.len() < PANEL {
             packed.fill(0.0);
         }
-        isa::run(TransformBackward { packed, w, c: s.c, channels });
+        simd::run(TransformBackward { packed, w, c: s.c, channels });
     });
 }
 

@@ -7,12 +7,14 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::conv::ConvShape;
+use swav_core::simd::{self, Simd, WithSimd};
+
 use super::gather::{Gather, copy_run};
-use super::gemm::{DEPTH, Disjoint, Left, PANEL, PITCH, Panel};
-use super::isa::{self, Simd, WithSimd};
-use super::scratch::Scratch;
 use super::{winograd, winograd_weight};
+use crate::disjoint::Disjoint;
+use crate::gemm::{DEPTH, Left, PANEL, PITCH, Panel};
+use crate::scratch::Scratch;
+use crate::shapes::ConvShape;
 
 /// Pixels copied at a time; a tile is read and written once for each.
 const SPAN: usize = 384;
@@ -25,7 +27,7 @@ const TASKS: usize = 16;
 /// But not into parts of fewer pixels.
 const LEAST: usize = 4 * SPAN;
 
-/// See [`super::conv::conv_backward_weight`].
+/// See [`crate::conv::conv_backward_weight`].
 pub(crate) fn backward_weight(
     s: &ConvShape,
     dw: &mut [f32],
@@ -72,7 +74,7 @@ pub(crate) fn backward_weight(
             let right = right.take(panels.len() * rows.len() * PANEL);
             for (panel, copy) in panels.clone().zip(right.chunks_exact_mut(rows.len() * PANEL)) {
                 let dy = &dy[rows.start * s.k..rows.end * s.k];
-                isa::run(Channels { copy, dy, k: s.k, first: panel * PANEL });
+                simd::run(Channels { copy, dy, k: s.k, first: panel * PANEL });
             }
             let operands = right
                 .chunks_exact(rows.len() * PANEL)

@@ -11,13 +11,15 @@
 //! times those of the direct sum; the tests derive their bound from the three transforms.
 #![allow(unsafe_code)]
 
-use super::conv::{ConvShape, Write};
+use swav_core::simd::{self, Simd, WithSimd};
+
 use super::direct::groups;
-use super::gemm::{DEPTH, Disjoint, Left, PANEL, PITCH, Panel};
-use super::isa::{self, Simd, WithSimd};
 use super::pack;
-use super::partial::Partial;
-use super::scratch::{Buffer, Scratch, Workers};
+use crate::disjoint::Disjoint;
+use crate::gemm::{DEPTH, Left, PANEL, PITCH, Panel};
+use crate::partial::Partial;
+use crate::scratch::{Buffer, Scratch, Workers};
+use crate::shapes::{ConvShape, Write};
 
 /// Products of a tile.
 pub(crate) const POINTS: usize = 16;
@@ -39,7 +41,7 @@ pub(crate) fn suits(s: &ConvShape) -> bool {
     many && (s.r, s.stride, s.pad) == (3, 1, 1) && wide(s.c) && wide(s.k)
 }
 
-/// See [`super::conv::conv_forward`].
+/// See [`crate::conv::conv_forward`].
 pub(crate) fn forward(
     s: &ConvShape,
     y: &mut [f32],
@@ -55,7 +57,7 @@ pub(crate) fn forward(
     product.run(y, sums, &mut scratch.sums, &mut scratch.workers);
 }
 
-/// See [`super::conv::conv_backward_input`].
+/// See [`crate::conv::conv_backward_input`].
 pub(crate) fn backward_input(
     s: &ConvShape,
     dx: &mut [f32],
@@ -109,7 +111,14 @@ impl Product<'_> {
             let left = local.left.take(stretches * POINTS * rows * PITCH);
             for (number, left) in left.chunks_exact_mut(POINTS * rows * PITCH).enumerate() {
                 let channels = number * stretch..self.c.min((number + 1) * stretch);
-                isa::run(Inputs { tiles, first: here.start, left, x: self.x, c: self.c, channels });
+                simd::run(Inputs {
+                    tiles,
+                    first: here.start,
+                    left,
+                    x: self.x,
+                    c: self.c,
+                    channels,
+                });
             }
             let products = local.tile.take(POINTS * rows * PANEL);
             for panel in panels * group / groups..panels * (group + 1) / groups {
@@ -145,7 +154,7 @@ impl Product<'_> {
                     out: &out,
                     write,
                 };
-                let taken = isa::run(outputs);
+                let taken = simd::run(outputs);
                 // SAFETY: sums of this block of tiles and these columns belong to this task alone.
                 unsafe { partial.put(index, first, columns, &taken) };
             }

@@ -12,11 +12,13 @@
 use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::conv::ConvShape;
-use super::gemm::{Disjoint, Left, PANEL, PITCH, Panel};
-use super::isa::{self, Simd, WithSimd};
-use super::scratch::Scratch;
+use swav_core::simd::{self, Simd, WithSimd};
+
 use super::winograd::{Inputs, POINTS, Tiles};
+use crate::disjoint::Disjoint;
+use crate::gemm::{Left, PANEL, PITCH, Panel};
+use crate::scratch::Scratch;
+use crate::shapes::ConvShape;
 
 /// Most channels on a side of a block.
 const BLOCK: usize = 64;
@@ -29,7 +31,7 @@ const LEAST: usize = 4 * SPAN;
 /// Input channels whose gradients are written at a time.
 const LINE: usize = 16;
 
-/// See [`super::conv::conv_backward_weight`].
+/// See [`crate::conv::conv_backward_weight`].
 pub(crate) fn backward_weight(
     s: &ConvShape,
     dw: &mut [f32],
@@ -65,11 +67,11 @@ pub(crate) fn backward_weight(
             let rows = span_tiles.len();
             let left = local.left.take(POINTS * rows * PITCH);
             let (first, c) = (span_tiles.start, s.c);
-            isa::run(Inputs { tiles, first, left: &mut *left, x, c, channels: channels.clone() });
+            simd::run(Inputs { tiles, first, left: &mut *left, x, c, channels: channels.clone() });
             let right = local.right.take(POINTS * rows * PANEL);
             for (index, panel) in panels.clone().enumerate() {
                 let columns = panel * PANEL..s.k.min((panel + 1) * PANEL);
-                isa::run(Gradients {
+                simd::run(Gradients {
                     tiles,
                     first,
                     right: &mut *right,
@@ -102,7 +104,7 @@ pub(crate) fn backward_weight(
             // SAFETY: the same.
             let sum = unsafe { sums.piece(at(0), POINTS * panel_len) };
             let columns = panel * PANEL..s.k.min((panel + 1) * PANEL);
-            isa::run(Fold { sum, dw: &dw, c: s.c, channels: channels.clone(), columns });
+            simd::run(Fold { sum, dw: &dw, c: s.c, channels: channels.clone(), columns });
         }
     });
 }

@@ -1,9 +1,7 @@
-use super::super::conv::{
-    ConvShape, Write, conv_backward_input, conv_backward_weight, conv_forward,
-};
-use super::super::element::Element;
-use super::super::scratch::Scratch;
 use super::{Random, assert_within, on_every_isa, same_on_any_threads, unwritten, wide};
+use crate::conv::{Convolve, conv_backward_input, conv_backward_weight, conv_forward};
+use crate::scratch::Scratch;
+use crate::shapes::{ConvShape, Write};
 
 pub(super) fn shape(
     n: usize,
@@ -78,7 +76,7 @@ struct Case<T> {
     dy: Vec<T>,
 }
 
-impl<T: Element> Case<T> {
+impl<T: Convolve> Case<T> {
     fn new(s: ConvShape) -> Self {
         let mut random = Random::new(s.h as u64 * 1000 + s.c as u64);
         let x = random.values(s.n * s.h * s.w * s.c);
@@ -103,7 +101,7 @@ impl<T: Element> Case<T> {
     }
 }
 
-fn forward<T: Element>() {
+fn forward<T: Convolve>() {
     for s in shapes() {
         let case = Case::<T>::new(s);
         let (x, w) = (wide(&case.x), wide(&case.w));
@@ -120,7 +118,7 @@ fn forward<T: Element>() {
 }
 
 /// The statistics are those of the output as stored; at most 112 rows are summed in the storage type.
-pub(super) fn check_sums<T: Element>(s: &ConvShape, y: &[T], sums: &[f64]) {
+pub(super) fn check_sums<T: Convolve>(s: &ConvShape, y: &[T], sums: &[f64]) {
     for k in 0..s.k {
         let column: Vec<f64> = y.iter().skip(k).step_by(s.k).map(|v| v.to_f64()).collect();
         let (sum, size, square) =
@@ -135,7 +133,7 @@ pub(super) fn check_sums<T: Element>(s: &ConvShape, y: &[T], sums: &[f64]) {
     }
 }
 
-fn backward_input<T: Element>() {
+fn backward_input<T: Convolve>() {
     for s in shapes() {
         let case = Case::<T>::new(s);
         let (dy, w) = (wide(&case.dy), wide(&case.w));
@@ -159,7 +157,7 @@ fn backward_input<T: Element>() {
     }
 }
 
-fn backward_weight<T: Element>() {
+fn backward_weight<T: Convolve>() {
     for s in shapes() {
         let case = Case::<T>::new(s);
         let (dy, x) = (wide(&case.dy), wide(&case.x));

@@ -1,15 +1,14 @@
-use super::super::conv::Write;
-use super::super::element::Element;
-use super::super::linear::{linear_backward_input, linear_backward_weight, linear_forward};
-use super::super::pixels::normalise_bytes;
-use super::super::pool::{
-    PoolShape, avg_pool_backward, avg_pool_forward, max_pool_backward, max_pool_forward,
-};
-use super::super::scratch::Scratch;
-use super::super::unit::{l2_backward, l2_forward};
 use super::{Random, assert_within, same_on_any_threads, unwritten, wide};
+use crate::conv::Convolve;
+use crate::element::Element;
+use crate::linear::{linear_backward_input, linear_backward_weight, linear_forward};
+use crate::pixels::normalise_bytes;
+use crate::pool::{avg_pool_backward, avg_pool_forward, max_pool_backward, max_pool_forward};
+use crate::scratch::Scratch;
+use crate::shapes::{PoolShape, Write};
+use crate::unit::{l2_backward, l2_forward};
 
-fn linear<T: Element>() {
+fn linear<T: Convolve>() {
     for (rows, inp, out) in [(1, 1, 1), (5, 7, 3), (130, 300, 65), (33, 128, 40)] {
         let mut random = Random::new(rows as u64);
         let (x, w): (Vec<T>, Vec<T>) = (random.values(rows * inp), random.values(out * inp));

@@ -3,13 +3,13 @@
 mod conv;
 mod layers;
 mod norm;
-mod plans;
 mod winograd;
 
 use std::sync::RwLock;
 
-use super::element::Element;
-use super::isa;
+use swav_core::simd as isa;
+
+use crate::element::Element;
 
 /// Held for writing while the instruction set of the process is limited.
 static ISA: RwLock<()> = RwLock::new(());

@@ -1,7 +1,7 @@
-use super::super::conv::Write;
-use super::super::element::Element;
-use super::super::norm::{norm_apply, norm_backward_apply, norm_backward_sums, norm_sums};
 use super::{Random, assert_within, same_on_any_threads, unwritten, wide};
+use crate::element::Element;
+use crate::norm::{norm_apply, norm_backward_apply, norm_backward_sums, norm_sums};
+use crate::shapes::Write;
 
 /// (rows, channels): one row, odd sizes, more rows than a task holds.
 const SIZES: [(usize, usize); 8] =

@@ -1,12 +1,11 @@
 //! Minimal filtering against plain f64 loops, within the bound that its three transforms give.
 
-use super::super::conv::{
-    ConvShape, Write, conv_backward_input, conv_backward_weight, conv_forward,
-};
-use super::super::scratch::Scratch;
-use super::super::winograd::{Tiles, suits};
 use super::conv::{check_sums, products, shape};
 use super::{Random, assert_within, on_every_isa, same_on_any_threads, unwritten, wide};
+use crate::conv::winograd::{Tiles, suits};
+use crate::conv::{conv_backward_input, conv_backward_weight, conv_forward};
+use crate::scratch::Scratch;
+use crate::shapes::{ConvShape, Write};
 
 /// Even and odd maps, a last panel half full, and channels in two stretches on either side.
 fn shapes() -> [ConvShape; 6] {
