@@ -68,7 +68,10 @@ thread_local! {
 }
 
 /// Runs a decoder; a panic inside becomes a reason and prints nothing.
-fn quietly(f: impl FnOnce() -> Result<Image, BadImage>) -> Result<Image, BadImage> {
+///
+/// # Errors
+/// Those of the decoder, and one that says that it failed.
+pub fn quietly(f: impl FnOnce() -> Result<Image, BadImage>) -> Result<Image, BadImage> {
     static HOOK: Once = Once::new();
     HOOK.call_once(|| {
         let previous = std::panic::take_hook();
@@ -190,7 +193,3 @@ fn webp(bytes: &[u8], upright: bool) -> Result<Image, BadImage> {
     };
     Ok(if upright { image.upright(turn) } else { image })
 }
-
-#[cfg(test)]
-#[path = "decode_tests.rs"]
-mod tests;

@@ -12,6 +12,6 @@ pub mod header;
 mod image;
 mod resize;
 
-pub use decode::{MAX_ASPECT, MAX_BYTES, MAX_FILE, MAX_PIXELS, MAX_SIDE, decode};
+pub use decode::{MAX_ASPECT, MAX_BYTES, MAX_FILE, MAX_PIXELS, MAX_SIDE, decode, quietly};
 pub use image::{BadImage, Image};
 pub use resize::Resizer;

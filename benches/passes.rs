@@ -1,6 +1,6 @@
 //! Memory rate of the passes beside the convolutions, in f32.
 //!
-//! `cargo run --release -p swav-benches --example passes -- [threads] [rounds]`
+//! `cargo run --release -p swav-benches --bin passes -- [threads] [rounds]`
 
 use std::time::Instant;
 

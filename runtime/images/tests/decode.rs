@@ -1,4 +1,4 @@
-use super::*;
+use swav_images::{Image, decode, quietly};
 
 const WHOLE: [&str; 20] = [
     "baseline.jpg",

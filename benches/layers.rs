@@ -1,6 +1,6 @@
 //! Time of every convolution of a network, forward and both gradients, in f32.
 //!
-//! `cargo run --release -p swav-benches --example layers -- resnet50|small [threads] [rounds]`
+//! `cargo run --release -p swav-benches --bin layers -- resnet50|small [threads] [rounds]`
 
 use std::time::Instant;
 

@@ -1,0 +1,6 @@
+//! Decoding and resizing, from outside: tests inside of the crate would compile the resizer once more.
+
+mod decode;
+mod header;
+mod image;
+mod resize;
