@@ -3,7 +3,7 @@
 use std::fmt;
 
 /// Bytes of one image: `[height, width, channels]`, channels last.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Image {
     /// Pixels in a row.
     pub width: usize,

@@ -7,9 +7,10 @@ fn channels_are_resized_alike_however_many_there_are() {
     let byte = |i: usize, channel: usize| (i * 89 + channel * 61 + i * i % 71) as u8;
     let resized = |channels: &[usize]| {
         let pixels = (0..width * height).flat_map(|i| channels.iter().map(move |&c| byte(i, c)));
-        let image = Image::new(width, height, channels.len(), pixels.collect());
+        let mut resizer = Resizer::default();
+        resizer.open(Image::new(width, height, channels.len(), pixels.collect()));
         let mut out = vec![0; size * size * channels.len()];
-        Resizer::default().resize(&image, [1.5, 2.25, 30.5, 20.0], size, &mut out);
+        resizer.resize([1.5, 2.25, 30.5, 20.0], size, &mut out);
         out
     };
     for channels in [&[0, 1][..], &[0, 1, 2], &[0, 1, 2, 3]] {

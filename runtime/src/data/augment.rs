@@ -15,6 +15,7 @@ use crate::config::{Augment, Crops};
 /// All views of an image in view order, `[size, size, channels]` bytes each.
 pub fn crops(image: &Image, at: Address, crops: &[Crops], augment: &Augment) -> Vec<Vec<u8>> {
     let mut cutter = Cutter::default();
+    cutter.open(image.clone());
     let sizes = crops.iter().flat_map(|group| std::iter::repeat_n(group, group.count));
     sizes
         .enumerate()
@@ -22,13 +23,13 @@ pub fn crops(image: &Image, at: Address, crops: &[Crops], augment: &Augment) -> 
             let shape = (image.width, image.height, image.channels);
             let draw = CropDraw::new(at, view, shape, group, augment);
             let mut out = vec![0; group.size * group.size * image.channels];
-            cutter.cut(image, &draw, group.size, &mut out);
+            cutter.cut(&draw, group.size, &mut out);
             out
         })
         .collect()
 }
 
-/// Cuts crops; keeps the memory it works in between calls.
+/// Cuts the crops of one image after another; keeps the memory it works in.
 #[derive(Debug, Default)]
 pub struct Cutter {
     resizer: Resizer,
@@ -38,29 +39,29 @@ pub struct Cutter {
 }
 
 impl Cutter {
-    /// Writes the crop `draw` of an image, `size` × `size`, to `out`: `[size, size, channels]`.
+    /// The image of the following calls.
+    pub fn open(&mut self, image: Image) {
+        self.resizer.open(image);
+    }
+
+    /// Writes the crop `draw` of the image, `size` × `size`, to `out`: `[size, size, channels]`.
     ///
     /// # Panics
     /// If `out` has another length, or the box of `draw` is not inside of the image.
-    pub fn cut(&mut self, image: &Image, draw: &CropDraw, size: usize, out: &mut [u8]) {
-        assert!(
-            out.len() == size * size * image.channels,
-            "{} bytes for a crop of {size}x{size}x{}",
-            out.len(),
-            image.channels
-        );
+    pub fn cut(&mut self, draw: &CropDraw, size: usize, out: &mut [u8]) {
+        let channels = self.resizer.image().channels;
+        assert_eq!(out.len(), size * size * channels, "bytes of {size}x{size}x{channels}");
         let region = [draw.left, draw.top, draw.width, draw.height].map(|x| x as f64);
         let plain = draw.jitter.is_none() && !draw.grayscale && draw.blur.is_none();
         if plain {
-            self.resizer.resize(image, region, size, out);
+            self.resizer.resize(region, size, out);
             if draw.flip {
-                out.chunks_exact_mut(size * image.channels)
-                    .for_each(|row| mirror(row, image.channels));
+                out.chunks_exact_mut(size * channels).for_each(|row| mirror(row, channels));
             }
             return;
         }
         self.resized.resize(out.len(), 0);
-        self.resizer.resize(image, region, size, &mut self.resized);
+        self.resizer.resize(region, size, &mut self.resized);
         self.planes.resize(out.len(), 0.0);
         if let Some(sigma) = draw.blur {
             self.blur.prepare(sigma, size);
@@ -71,7 +72,7 @@ impl Cutter {
             blur: &mut self.blur,
             draw,
             size,
-            channels: image.channels,
+            channels,
             out,
         });
     }
@@ -81,13 +82,10 @@ impl Cutter {
     ///
     /// # Panics
     /// If `out` has another length.
-    pub fn centre(&mut self, image: &Image, resize_to: usize, crop: usize, out: &mut [u8]) {
-        assert!(
-            out.len() == crop * crop * image.channels,
-            "{} bytes for a crop of {crop}x{crop}x{}",
-            out.len(),
-            image.channels
-        );
+    pub fn centre(&mut self, resize_to: usize, crop: usize, out: &mut [u8]) {
+        let image = self.resizer.image();
+        let channels = image.channels;
+        assert_eq!(out.len(), crop * crop * channels, "bytes of {crop}x{crop}x{channels}");
         if (image.width, image.height) == (crop, crop) {
             return out.copy_from_slice(&image.pixels);
         }
@@ -105,14 +103,16 @@ impl Cutter {
             crop as f64 * scale[0],
             crop as f64 * scale[1],
         ];
-        self.resizer.resize(image, region, crop, out);
+        self.resizer.resize(region, crop, out);
     }
 }
 
 /// The crop for evaluation, see [`Cutter::centre`].
 pub fn eval_crop(image: &Image, resize: usize, crop: usize) -> Vec<u8> {
     let mut out = vec![0; crop * crop * image.channels];
-    Cutter::default().centre(image, resize, crop, &mut out);
+    let mut cutter = Cutter::default();
+    cutter.open(image.clone());
+    cutter.centre(resize, crop, &mut out);
     out
 }
 

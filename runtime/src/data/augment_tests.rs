@@ -25,7 +25,9 @@ fn identity() -> Jitter {
 
 fn cut(image: &Image, draw: &CropDraw, size: usize) -> Vec<u8> {
     let mut out = vec![0; size * size * image.channels];
-    Cutter::default().cut(image, draw, size, &mut out);
+    let mut cutter = Cutter::default();
+    cutter.open(image.clone());
+    cutter.cut(draw, size, &mut out);
     out
 }
 
@@ -178,6 +180,7 @@ fn crops_per_second() {
     let time = |name: &str, image: &Image, groups: &[Crops], augment: &Augment| {
         let n = if image.width > 100 { 200 } else { 5000 };
         let mut cutter = Cutter::default();
+        cutter.open(image.clone());
         let mut out = vec![0; 224 * 224 * 3];
         let start = on_core();
         for i in 0..n {
@@ -188,7 +191,7 @@ fn crops_per_second() {
                     let shape = (image.width, image.height, image.channels);
                     let draw = CropDraw::new(at, view, shape, group, augment);
                     let length = group.size * group.size * image.channels;
-                    cutter.cut(image, &draw, group.size, &mut out[..length]);
+                    cutter.cut(&draw, group.size, &mut out[..length]);
                     view += 1;
                 }
             }

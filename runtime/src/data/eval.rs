@@ -151,7 +151,8 @@ fn run(
                 .read(index, config.channels)
             {
                 Ok(image) => {
-                    cutter.centre(&image, config.resize, config.crop, out);
+                    cutter.open(image);
+                    cutter.centre(config.resize, config.crop, out);
                     if let Some(change) = config.change {
                         let crop =
                             Image::new(config.crop, config.crop, config.channels, out.to_vec());

@@ -297,11 +297,12 @@ impl Plan {
                     *slot.taken = index;
                     let at = Address { seed: self.config.seed, epoch: slot.epoch, image: index };
                     let shape = (image.width, image.height, image.channels);
+                    cutter.open(image);
                     let crops = &self.config.crops;
                     let groups = crops.iter().flat_map(|c| std::iter::repeat_n(c, c.count));
                     for ((view, group), out) in groups.enumerate().zip(&mut slot.views) {
                         let draw = CropDraw::new(at, view, shape, group, &self.config.augment);
-                        cutter.cut(&image, &draw, group.size, out);
+                        cutter.cut(&draw, group.size, out);
                     }
                     return;
                 }
