@@ -14,6 +14,7 @@ use crate::device::{self, Options, Precision};
 use crate::engine::Step;
 use crate::error::{Error, Result};
 use crate::net::Network;
+use crate::pool::Pool;
 use crate::rng::{Stream, Use};
 
 /// One measurement, as `swav bench --json` prints it.
@@ -145,18 +146,13 @@ fn repeat(seconds: f64, mut work: impl FnMut() -> Result<()>) -> Result<Vec<f64>
     Ok(times)
 }
 
-fn pool(threads: usize) -> Result<rayon::ThreadPool> {
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
-    pool.map_err(|e| Error::device("opening threads", e.to_string(), "fewer --threads"))
-}
-
 /// Times Sinkhorn codes, three rounds, of batches with 3000 prototypes. An operation is a multiplication or an
 /// addition of the kernel domain: two for each entry and half round.
 ///
 /// # Errors
 /// `Device` when the threads cannot be had.
 pub fn sinkhorn(threads: usize) -> Result<Vec<Measured>> {
-    let (pool, k) = (pool(threads)?, 3000);
+    let (pool, k) = (Pool::new(threads, "bench")?, 3000);
     let rounds = Rounds { epsilon: 0.05, iterations: 3 };
     let case = |rows: usize| {
         let mut draws = Stream::new(2, Use::Initialisation, rows as u64);
@@ -180,7 +176,7 @@ pub fn sinkhorn(threads: usize) -> Result<Vec<Measured>> {
 /// # Errors
 /// `Device` when the threads cannot be had.
 pub fn gemm(threads: usize) -> Result<Vec<Measured>> {
-    let pool = pool(threads)?;
+    let pool = Pool::new(threads, "bench")?;
     let case = |n: usize| {
         let mut product = swav_kernels::linear::SquareProduct::new(n);
         let mut times = repeat(1.0, || {

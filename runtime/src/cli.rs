@@ -8,6 +8,8 @@ use clap_complete::Shell;
 pub mod ot;
 
 use crate::device::{Device, Precision};
+use crate::error::Result;
+use crate::pool::Pool;
 
 /// Train SwAV on the machine you have.
 ///
@@ -88,6 +90,14 @@ pub struct Compute {
 }
 
 impl Compute {
+    /// The threads that a command computes with.
+    ///
+    /// # Errors
+    /// `Device` when the machine does not give them.
+    pub fn pool(&self) -> Result<Pool> {
+        Pool::new(self.threads(), "swav")
+    }
+
     /// Threads asked for, else one per core that this process may use.
     pub fn threads(&self) -> usize {
         self.threads

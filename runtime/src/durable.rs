@@ -11,6 +11,12 @@ use crate::error::{Error, Result};
 /// # Errors
 /// `Storage` with the path.
 pub fn replace(path: &Path, fill: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<()> {
+    let mut fill = Some(fill);
+    write(path, &mut |out| fill.take().map_or(Ok(()), |fill| fill(out)))
+}
+
+/// Not generic: compiled once, and not for each file that is written.
+fn write(path: &Path, fill: &mut dyn FnMut(&mut dyn Write) -> io::Result<()>) -> Result<()> {
     let folder = match path.parent() {
         Some(p) if !p.as_os_str().is_empty() => p.to_path_buf(),
         _ => PathBuf::from("."),

@@ -27,6 +27,7 @@ pub mod model;
 pub mod net;
 pub mod npy;
 pub mod npz;
+pub mod pool;
 pub mod progress;
 pub mod report;
 pub mod rng;

@@ -10,6 +10,7 @@ use crate::engine::{Engine, Output};
 use crate::error::{Error, Result};
 use crate::eval::features::{features, same_classes};
 use crate::eval::knn::knn;
+use crate::pool::Pool;
 use crate::train::Job;
 
 /// Neighbours that vote.
@@ -27,7 +28,7 @@ pub struct Validation {
     /// For each class of `val` the class of `train` with its name.
     classes: Vec<i32>,
     workers: Workers,
-    pool: rayon::ThreadPool,
+    pool: Pool,
 }
 
 impl Validation {
@@ -43,10 +44,7 @@ impl Validation {
             val,
             classes,
             workers: Workers::Count(job.threads),
-            pool: rayon::ThreadPoolBuilder::new()
-                .num_threads(job.threads)
-                .build()
-                .map_err(|e| Error::device("threads", e.to_string(), "--threads 1"))?,
+            pool: Pool::new(job.threads, "validation")?,
         })
     }
 

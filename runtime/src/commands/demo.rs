@@ -17,6 +17,7 @@ use crate::eval::features::{FeatureSet, features, raw_pixels};
 use crate::eval::knn::knn;
 use crate::eval::probe::probe;
 use crate::model::Model;
+use crate::pool::Pool;
 use crate::run_dir::{self, Environment, RESULT, RunDir, State};
 use crate::signals::Signals;
 use crate::terminal::{self, line};
@@ -105,7 +106,7 @@ struct Sets {
     test: Arc<Dataset>,
     moved: Arc<Dataset>,
     workers: Workers,
-    pool: rayon::ThreadPool,
+    pool: Pool,
 }
 
 fn show(dir: &mut RunDir, job: &Job, signals: &Signals) -> Result<Figures> {
@@ -185,10 +186,7 @@ impl Sets {
             moved: Arc::new(Dataset::from_memory(images, Some(labels))),
             test: Arc::new(test),
             workers: Workers::Count(job.threads),
-            pool: rayon::ThreadPoolBuilder::new()
-                .num_threads(job.threads)
-                .build()
-                .map_err(|e| Error::device("threads", e.to_string(), "--threads 1"))?,
+            pool: Pool::new(job.threads, "demo")?,
         })
     }
 

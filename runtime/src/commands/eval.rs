@@ -65,14 +65,6 @@ fn labelled(
     Ok(Labelled { train, val })
 }
 
-/// The threads that a command computes with.
-pub(super) fn pool(compute: &Compute) -> Result<rayon::ThreadPool> {
-    rayon::ThreadPoolBuilder::new()
-        .num_threads(compute.threads())
-        .build()
-        .map_err(|e| Error::device("starting threads", e.to_string(), "fewer --threads"))
-}
-
 fn run_knn(args: &KnnArgs) -> Result<()> {
     let mut model = Model::open(&args.model, args.compute.device, args.compute.threads())?;
     said(&model);
@@ -81,7 +73,7 @@ fn run_knn(args: &KnnArgs) -> Result<()> {
     let within = same_path && train_data.fingerprint() == val_data.fingerprint();
     let sets = labelled(&mut model, &train_data, &val_data, &args.compute)?;
     let (train, val) = (&sets.train, &sets.val);
-    let scores = pool(&args.compute)?.install(|| {
+    let scores = args.compute.pool()?.install(|| {
         if within {
             note("both sets are the same: an image is not its own neighbour");
             knn_within(&train.features, &train.labels, &args.k, args.temperature)
@@ -126,7 +118,9 @@ fn run_probe(args: &ProbeArgs) -> Result<()> {
     let (train_data, val_data) = open(&model, &args.train, &args.val)?;
     let sets = labelled(&mut model, &train_data, &val_data, &args.compute)?;
     let (train, val) = (&sets.train, &sets.val);
-    let score = pool(&args.compute)?
+    let score = args
+        .compute
+        .pool()?
         .install(|| probe(&train.features, &train.labels, &val.features, &val.labels, seed))?;
     if args.json {
         json(&json!({

@@ -20,6 +20,7 @@ use crate::error::Result;
 use crate::net::Network;
 use crate::net::params::ParamId;
 use crate::net::plan::{Mode, Plan};
+use crate::pool::Pool;
 
 /// What an engine is opened with.
 pub(crate) struct Setup {
@@ -79,7 +80,7 @@ pub(crate) struct CpuEngine<T: Convolve> {
     optim: Optim,
     images: usize,
     accumulate: usize,
-    pool: Arc<rayon::ThreadPool>,
+    pool: Arc<Pool>,
     comm: Box<dyn Comm>,
     norm_comm: Box<dyn Comm>,
     pub(crate) params: Vec<T>,
@@ -96,17 +97,7 @@ impl<T: Convolve> CpuEngine<T> {
     pub(crate) fn open(setup: Setup) -> Result<Self> {
         let Setup { network, optim, seed, images, accumulate, threads, training, comm, norm_comm } =
             setup;
-        let pool = rayon::ThreadPoolBuilder::new()
-            .num_threads(threads)
-            .thread_name(|i| format!("engine-{i}"))
-            .build()
-            .map_err(|e| {
-                crate::error::Error::device(
-                    "opening the CPU engine",
-                    e.to_string(),
-                    "fewer --threads",
-                )
-            })?;
+        let pool = Pool::new(threads, "engine")?;
         let table = &network.params;
         let mut params = vec![T::ZERO; table.buffer_len()];
         for (i, p) in table.entries().iter().enumerate() {

@@ -20,6 +20,7 @@ use crate::eval::knn::nearest_within;
 use crate::eval::pca::plane;
 use crate::model::Model;
 use crate::net::plan::Mode;
+use crate::pool::Pool;
 
 /// Images at most.
 const IMAGES: usize = 2000;
@@ -48,10 +49,7 @@ struct Sample {
 /// # Errors
 /// `Data` when no image can be read; those of the engine.
 pub(super) fn section(mut model: Model, dataset: &Arc<Dataset>, threads: usize) -> Result<String> {
-    let pool = rayon::ThreadPoolBuilder::new()
-        .num_threads(threads)
-        .build()
-        .map_err(|e| Error::device("starting threads", e.to_string(), ""))?;
+    let pool = Pool::new(threads, "report")?;
     let sample = pool.install(|| Sample::take(&mut model, dataset))?;
     let note = format!(
         "<p class=\"soft\">From {} of {} images, by the weights of step {}.</p>",

@@ -2,7 +2,6 @@
 
 use swav_core::transport::{Barycenter, Dense};
 
-use super::super::eval::pool;
 use super::input::{Array, Number, single, uniform};
 use super::output::{self, Figures};
 use super::refusal::Names;
@@ -21,7 +20,7 @@ pub(super) fn run(args: &OtBarycenterArgs) -> Result<()> {
         cost: Array::read("--cost", &args.cost, &["n", "m"])?,
     };
     let single = single([&inputs.histograms, &inputs.cost].into_iter().chain(&inputs.weights));
-    let figures = pool(&args.compute)?.install(|| {
+    let figures = args.compute.pool()?.install(|| {
         if single { average::<f32>(args, inputs) } else { average::<f64>(args, inputs) }
     })?;
     figures.show(args.json);

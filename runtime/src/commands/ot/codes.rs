@@ -2,7 +2,6 @@
 
 use swav_core::codes::{Rounds, codes};
 
-use super::super::eval::pool;
 use super::input::{Array, Number, single};
 use super::output::{self, Figures};
 use super::refusal::Names;
@@ -16,7 +15,7 @@ pub(super) fn run(args: &OtAssignArgs) -> Result<()> {
     device::check(args.compute.device)?;
     output::check(&[("--codes", Some(&args.codes))])?;
     let scores = Array::read("--scores", &args.scores, &["B", "K"])?;
-    let figures = pool(&args.compute)?.install(|| {
+    let figures = args.compute.pool()?.install(|| {
         if single([&scores]) { assign::<f32>(args, scores) } else { assign::<f64>(args, scores) }
     })?;
     figures.show(args.json);

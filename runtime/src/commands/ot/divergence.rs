@@ -2,7 +2,6 @@
 
 use swav_core::transport::{Marginal, Sinkhorn, SinkhornDivergence};
 
-use super::super::eval::pool;
 use super::input::{Clouds, Number, Weights, single};
 use super::output::Figures;
 use super::refusal::Names;
@@ -16,7 +15,7 @@ pub(super) fn run(args: &OtDivergenceArgs) -> Result<()> {
     let clouds = Clouds::read(&args.x, &args.y, args.cost_fn)?;
     let weights = Weights::read(&args.weights)?;
     let single = single(weights.arrays().chain(clouds.arrays()));
-    let figures = pool(&args.compute)?.install(|| {
+    let figures = args.compute.pool()?.install(|| {
         if single {
             between::<f32>(args, clouds, weights)
         } else {

@@ -2,7 +2,6 @@
 
 use swav_core::transport::{Capped, Partial};
 
-use super::super::eval::pool;
 use super::input::{Cost, Number, Weights, single, total};
 use super::output::{self, Figures};
 use super::refusal::Names;
@@ -18,7 +17,7 @@ pub(super) fn run(args: &OtPartialArgs) -> Result<()> {
     let cost = Cost::read(&args.cost)?;
     let weights = Weights::read(&args.weights)?;
     let single = single(cost.arrays().chain(weights.arrays()));
-    let figures = pool(&args.compute)?.install(|| {
+    let figures = args.compute.pool()?.install(|| {
         if single { solve::<f32>(args, cost, weights) } else { solve::<f64>(args, cost, weights) }
     })?;
     figures.show(args.json);

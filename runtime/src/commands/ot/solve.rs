@@ -2,7 +2,6 @@
 
 use swav_core::transport::{Marginal, Method, Problem, Sinkhorn, Status};
 
-use super::super::eval::pool;
 use super::input::{Cost, Number, Weights, single};
 use super::output::{self, Figures};
 use super::refusal::Names;
@@ -20,7 +19,7 @@ pub(super) fn run(args: &OtSolveArgs) -> Result<()> {
     let cost = Cost::read(&args.cost)?;
     let weights = Weights::read(&args.weights)?;
     let single = single(cost.arrays().chain(weights.arrays()));
-    let figures = pool(&args.compute)?.install(|| {
+    let figures = args.compute.pool()?.install(|| {
         if single {
             solve::<f32>(args, marginals, cost, weights)
         } else {
