@@ -395,7 +395,6 @@ pub fn log_sum_exp_backward<T: Real>(
 /// use swav_core::rows::softmax;
 /// assert_eq!(softmax(&array![[5.0_f32, 5.0]]), array![[0.5, 0.5]]);
 /// ```
-#[inline(never)]
 pub fn softmax<T: Real>(x: &ArrayRef2<T>) -> Array2<T> {
     let mut y = alloc::vec![T::ZERO; x.len()];
     if x.ncols() > 0 {
@@ -424,7 +423,6 @@ pub fn softmax_backward<T: Real>(y: &ArrayRef2<T>, dy: &ArrayRef2<T>) -> Result<
 /// # Shapes
 ///
 /// `x` and the result (rows, K).
-#[inline(never)]
 pub fn log_softmax<T: Real>(x: &ArrayRef2<T>) -> Array2<T> {
     let mut y = alloc::vec![T::ZERO; x.len()];
     if x.ncols() > 0 {
