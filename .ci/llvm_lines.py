@@ -17,9 +17,9 @@ import sys
 
 # Package, cargo's arguments, and the lines it may have: those of the day it was measured and a twentieth more.
 BUDGETS = [
-    ("swav-core", ["--features", "parallel"], 627_000),
+    ("swav-core", ["--features", "parallel"], 639_000),
     ("swav-images", [], 480_000),
-    ("swav-kernels", [], 305_000),
+    ("swav-kernels", [], 312_000),
     ("swav", [], 1_024_000),
 ]
 

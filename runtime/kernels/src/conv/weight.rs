@@ -1,7 +1,7 @@
 //! Weight gradient of f32: `dW[k, window value] += Σ pixels dy[pixel, k] · window[pixel, window value]`.
 //!
 //! A block of at most 256 window values by 256 channels stays in the second-level cache while the pixels stream
-//! by, 192 at a time. Layers of few blocks are cut along the pixels too, into a number of parts that depends on
+//! by, [`SPAN`] at a time. Layers of few blocks are cut along the pixels too, into a number of parts that depends on
 //! the shape only; the task that finishes the last part of a block adds the parts up, in order.
 #![allow(unsafe_code)]
 

@@ -97,11 +97,12 @@ pub(crate) fn backward_weight(
             for part in 1..parts {
                 // SAFETY: all parts of the block are finished (counted above), and only this task counted last.
                 let from = unsafe { sums.piece(at(part), POINTS * panel_len) };
-                // SAFETY: the same, and the first part is not this one.
+                // SAFETY: counting them ordered this after all parts of the block, only the task that counted last
+                // gets here, and the first part is not this one.
                 let to = unsafe { sums.piece(at(0), POINTS * panel_len) };
                 to.iter_mut().zip(from).for_each(|(to, from)| *to += *from);
             }
-            // SAFETY: the same.
+            // SAFETY: counting the parts ordered this after all of them, and only the task that counted last gets here.
             let sum = unsafe { sums.piece(at(0), POINTS * panel_len) };
             let columns = panel * PANEL..s.k.min((panel + 1) * PANEL);
             simd::run(Fold { sum, dw: &dw, c: s.c, channels: channels.clone(), columns });
