@@ -90,7 +90,7 @@
 //!
 //! A gradient is `d` and the name. Functions over arrays allocate their result; those that end in
 //! `_into` or `_in_place` work on slices, row after row, and allocate nothing once their workspace has
-//! grown to its size.
+//! grown to its size (with several threads, some hundred bytes for handing the work out).
 //!
 //! # Modules
 //!
