@@ -4,7 +4,7 @@
     .ci/llvm_lines.py          measure, print, and fail where a library is above its budget
     .ci/llvm_lines.py --top 30 also print which functions make most of them, copies of a generic one together
 
-Compile time goes with these lines, and unlike seconds they are the same on every machine. Needs cargo and Python 3.8.
+Compile time goes with these lines, and unlike seconds they are the same on every machine. Needs cargo and Python 3.9.
 """
 
 import argparse

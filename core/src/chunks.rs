@@ -12,7 +12,7 @@ use crate::real::Real;
 /// Rows of one piece.
 pub(crate) const ROWS: usize = 32;
 
-/// Parallel of work in a row, which can be shared out.
+/// Pieces of work in a row, which can be shared out.
 pub(crate) trait Parallel: Sized + Send {
     /// One piece.
     type Item;
